@@ -1,0 +1,500 @@
+//! What a stage does, fully resolved: its kind, its parameters, and the inputs it reads.
+//!
+//! An [`Action`] is what a pipeline's stage comes to once names, paths and variables are gone. With the
+//! digests of its inputs it is a [`Manifest`], whose digest is the stage's key. A [`Request`] is an
+//! action with the files to read and the folder to write, as a worker gets it.
+//!
+//! A parameter at its default is left out of the manifest by its value, so that a kind may gain one
+//! without changing anyone's keys; no parameter is ever left out by its name. What cannot change a
+//! result (device, threads, names, paths) is in the request, never in the action. Each file that a
+//! stage reads or writes has a fixed name, its *role*; [`roles`] lists them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::digest::Digest;
+
+/// The format of keys. Raised when the encoding itself changes.
+pub const KEY_FORMAT: &str = "tartan-key-1";
+
+/// A stage's kind and resolved parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Brings an encoder into the store, or makes one.
+    Encoder(Encoder),
+    /// Turns texts into tokens.
+    Tokenize(Tokenize),
+    /// Binds a loss to its data and checks that they fit.
+    Objective(Objective),
+    /// Trains an encoder on one or more objectives.
+    Train(Train),
+    /// Scores a model on a split.
+    Evaluate(Evaluate),
+    /// Writes a model directory that `transformers` loads.
+    Export(Export),
+}
+
+impl Action {
+    /// The kind's name, as a pipeline writes it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Encoder(_) => "encoder",
+            Self::Tokenize(_) => "tokenize",
+            Self::Objective(_) => "objective",
+            Self::Train(_) => "train",
+            Self::Evaluate(_) => "evaluate",
+            Self::Export(_) => "export",
+        }
+    }
+
+    /// The kind's revision: raised when the same action on the same inputs makes other bytes than
+    /// before. A test holds each kind's output and says when this was forgotten.
+    pub fn revision(&self) -> u32 {
+        match self {
+            Self::Encoder(_)
+            | Self::Tokenize(_)
+            | Self::Objective(_)
+            | Self::Train(_)
+            | Self::Evaluate(_)
+            | Self::Export(_) => 1,
+        }
+    }
+
+    /// Whether it computes with tensors for long enough to want a GPU where there is one.
+    pub fn wants_gpu(&self) -> bool {
+        matches!(self, Self::Train(_) | Self::Evaluate(_))
+    }
+
+    /// The parameters alone, without the kind; those at their default are absent.
+    pub fn parameters(&self) -> Value {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(mut map)) => map.remove(self.kind()).unwrap_or(Value::Null),
+            _ => Value::Null,
+        }
+    }
+}
+
+/// Everything a stage's result depends on. Printed by `tartan why`, kept in the stage's record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The stage's kind.
+    pub kind: String,
+    /// The kind's revision.
+    pub revision: u32,
+    /// Its parameters; those at their default are absent.
+    pub parameters: Value,
+    /// The digest of each input's content, by role.
+    pub inputs: BTreeMap<String, Digest>,
+}
+
+impl Manifest {
+    /// The manifest of an action over inputs.
+    pub fn new(action: &Action, inputs: BTreeMap<String, Digest>) -> Self {
+        Self {
+            kind: action.kind().to_owned(),
+            revision: action.revision(),
+            parameters: action.parameters(),
+            inputs,
+        }
+    }
+
+    /// The stage's key.
+    pub fn key(&self) -> Digest {
+        let inputs: serde_json::Map<String, Value> =
+            self.inputs.iter().map(|(role, digest)| (role.clone(), digest.hex().into())).collect();
+        let value = serde_json::json!({
+            "kind": self.kind,
+            "revision": self.revision,
+            "parameters": self.parameters,
+            "inputs": inputs,
+        });
+        Digest::of_value(KEY_FORMAT, &value)
+    }
+}
+
+/// A file for a worker to read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// Where its bytes are: an object of the store, or the user's own file.
+    pub path: PathBuf,
+    /// What they must hash to. A worker hashes what it has read and fails when it differs.
+    pub digest: Digest,
+    /// What to call it in messages: the user's path, or `stage/file`.
+    pub name: String,
+    /// Whether it is an object of the store (else it is the user's own file).
+    pub stored: bool,
+}
+
+/// What a worker is asked to do. It reads the inputs, writes every output into `out`, and says so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The stage's display name.
+    pub stage: String,
+    /// What to do.
+    pub action: Action,
+    /// What to read, by role.
+    pub inputs: BTreeMap<String, InputFile>,
+    /// An empty folder for the outputs, each a file whose name is its role.
+    pub out: PathBuf,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Threads to compute with, at least 1.
+    pub threads: usize,
+    /// What to call each objective in messages: the end-task's stage first, where there is one, then
+    /// the auxiliary ones in their order. Empty for other kinds.
+    pub objective_names: Vec<String>,
+}
+
+/// `encoder`. Reads `config.json`, `tokenizer.json` and, of a checkpoint, `model.safetensors`.
+/// Writes [`roles::MODEL`], `tokenizer.json`, `vocabulary.json` and `encoder.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Encoder {
+    /// Draw every weight at random instead of reading a checkpoint.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub random: bool,
+    /// Seeds the weights that are made: all of them, or an LM head that the checkpoint lacks.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub seed: u64,
+}
+
+/// How a source file holds its texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// A JSON object a line.
+    Jsonl,
+    /// A text a line.
+    Lines,
+}
+
+/// How many of a split's texts to take, drawn without replacement from the seed. A smaller sample with
+/// the same seed is part of a larger one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sample {
+    /// So many texts.
+    Count(u64),
+    /// So large a part of the texts, above 0 and at most 1.
+    Fraction(f64),
+    /// So many times the number of texts in the train split of another stage.
+    Times(f64),
+}
+
+/// `tokenize`. Reads `tokenizer.json`, `vocabulary.json`, `source/SPLIT` for each split, and
+/// `sample/sizes.json` where the sample is a multiple. Writes `SPLIT.safetensors` for each split,
+/// `labels.json`, `sizes.json` and `stats.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tokenize {
+    /// The splits (`train`, `dev`, `test`) and how each one's file is read.
+    pub splits: BTreeMap<String, Format>,
+    /// The JSON field that holds the text.
+    #[serde(default = "Tokenize::default_text", skip_serializing_if = "is_default_text")]
+    pub text: String,
+    /// The JSON field that holds the label. Absent: `label`, if the records have it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub label: Option<String>,
+    /// The most tokens of a text, special tokens included.
+    #[serde(default = "Tokenize::default_max_length", skip_serializing_if = "is_default_max_length")]
+    pub max_length: u32,
+    /// How many of the train split's texts to take; other splits are never sampled.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sample: Option<Sample>,
+    /// Seeds the sample.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub seed: u64,
+}
+
+impl Tokenize {
+    /// `text`.
+    pub fn default_text() -> String {
+        "text".to_owned()
+    }
+
+    /// 512 tokens.
+    pub fn default_max_length() -> u32 {
+        512
+    }
+}
+
+/// `objective`. Reads `data/sizes.json`, `data/labels.json` and `data/vocabulary.json`. Writes
+/// `objective.json`, an [`ObjectiveFile`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// Mean cross-entropy of a text's label: first token of the last layer, dropout, linear H→H, tanh,
+    /// dropout, linear H→classes.
+    Classify {
+        /// Dropout of the head.
+        #[serde(default = "default_dropout", skip_serializing_if = "is_default_dropout")]
+        dropout: f64,
+    },
+    /// Masked language modelling: mean cross-entropy of the chosen tokens, of which 80% become the
+    /// mask token, 10% a random token, and 10% stay; drawn anew each time a text is seen.
+    Mlm {
+        /// The chance of a token to be chosen. Special and pad tokens never are.
+        #[serde(default = "default_mask", skip_serializing_if = "is_default_mask")]
+        mask: f64,
+    },
+}
+
+fn default_dropout() -> f64 {
+    0.1
+}
+
+fn default_mask() -> f64 {
+    0.15
+}
+
+/// What an `objective` stage writes: all that training must know of it but the tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectiveFile {
+    /// The loss.
+    pub objective: Objective,
+    /// The labels of a `classify` objective.
+    pub labels: Option<Labels>,
+    /// The vocabulary of the tokens.
+    pub vocabulary: Vocabulary,
+    /// Texts in each split.
+    pub sizes: BTreeMap<String, u64>,
+}
+
+/// The labels of a data set. An index into `names` is a label's id in a `SPLIT.safetensors`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// The labels of the train split in byte order, then those that only other splits have.
+    pub names: Vec<String>,
+    /// How many of them the train split has: the number of classes a model tells apart.
+    pub classes: usize,
+}
+
+/// What the tokens of a tokenizer mean. Ids are those of `tokenizer.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vocabulary {
+    /// Number of ids, as the encoder's embedding has them.
+    pub size: u32,
+    /// The pad token.
+    pub pad: u32,
+    /// The mask token, where there is one.
+    pub mask: Option<u32>,
+    /// Every special token in rising order: never chosen by `mlm`.
+    pub special: Vec<u32>,
+    /// The most positions the encoder can embed, special tokens included.
+    pub max_positions: u32,
+}
+
+/// How the objectives are weighed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weights {
+    /// Each the same; they sum to 1.
+    #[default]
+    Uniform,
+    /// Given: the end-task's first, where there is one. Used as they are.
+    Static(Vec<f64>),
+}
+
+/// How long to train.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Length {
+    /// So many passes over the largest auxiliary corpus, or over the end-task where there is none.
+    Epochs(f64),
+    /// So many optimiser steps.
+    Steps(u64),
+}
+
+/// `AdamW`'s parameters (decoupled weight decay; Loshchilov and Hutter 2019).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdamW {
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Weight decay; 0 for biases and layer norms whatever is said here.
+    pub weight_decay: f64,
+    /// Decay rates of the first and second moments.
+    pub betas: (f64, f64),
+    /// Added to the root of the second moment.
+    pub eps: f64,
+}
+
+/// The learning rate over the steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Rises from 0 over the warm-up, then falls to 0 at the last step.
+    #[default]
+    Linear,
+    /// Rises from 0 over the warm-up, then stays.
+    Constant,
+}
+
+/// What a split is scored by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Right predictions over all.
+    Accuracy,
+    /// The mean of the train labels' F1 scores.
+    MacroF1,
+    /// F1 over all decisions together; of one label a text it equals accuracy.
+    MicroF1,
+}
+
+impl Metric {
+    /// Every metric.
+    pub const ALL: [Self; 3] = [Self::Accuracy, Self::MacroF1, Self::MicroF1];
+
+    /// Its name in pipelines and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::MacroF1 => "macro_f1",
+            Self::MicroF1 => "micro_f1",
+        }
+    }
+}
+
+/// `train`. Reads the model of `init` (roles under `init/`: [`roles::MODEL`], and `init/head.safetensors`
+/// where `init` is a `train` stage); for the end-task `end_task/objective.json`,
+/// `end_task/train.safetensors` and, where the data has a dev split, `end_task/dev.safetensors`; for the
+/// N-th auxiliary objective `auxiliary/N/objective.json` and `auxiliary/N/train.safetensors`.
+/// Writes [`roles::MODEL`], `head.safetensors`, `history.jsonl` and `train.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Train {
+    /// How the objectives are weighed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub weights: Weights,
+    /// How long.
+    pub length: Length,
+    /// Texts of the end-task a micro-step.
+    pub batch: u64,
+    /// Texts of each auxiliary objective a micro-step.
+    pub auxiliary_batch: u64,
+    /// Micro-steps an optimiser step: gradients are averaged over them.
+    pub micro_steps: u64,
+    /// The optimiser of the encoder and the LM head.
+    pub body: AdamW,
+    /// The optimiser of the classification heads.
+    pub head: AdamW,
+    /// The learning rate over the steps.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
+    /// Warm-up, as a part of all steps.
+    pub warmup: f64,
+    /// The largest L2 norm of the gradient, of body and heads apart; 0 for no clipping.
+    pub clip: f64,
+    /// Steps between two evaluations on dev; absent: once an epoch.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub evaluate_every: Option<u64>,
+    /// Evaluations without a better dev score before training stops; 0 for never.
+    pub patience: u64,
+    /// What dev is scored by, to choose the checkpoint that is kept.
+    pub metric: Metric,
+    /// Keep the encoder's own dropout while training (its configuration says how much).
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub dropout: bool,
+    /// Seeds the heads, the order of the texts, masks and dropout, each a stream of its own.
+    pub seed: u64,
+}
+
+/// `evaluate`. Reads [`roles::MODEL`] and `head.safetensors` under `model/`, `data/SPLIT.safetensors`,
+/// `data/labels.json` and `data/vocabulary.json`. Writes `metrics.json` and `predictions.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluate {
+    /// The split to score.
+    pub split: String,
+    /// What to put into `metrics.json`.
+    pub metrics: Vec<Metric>,
+    /// Texts a batch.
+    pub batch: u64,
+}
+
+/// `export`. Reads [`roles::MODEL`] and `head.safetensors` under `model/`, `tokenizer.json` and
+/// `vocabulary.json`. Writes `config.json`, `model.safetensors`, `tokenizer.json`,
+/// `tokenizer_config.json` and `special_tokens_map.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Export {}
+
+/// The names of files that stages read and write.
+pub mod roles {
+    /// A model: its configuration and its weights under the names `transformers` gives a masked
+    /// language model of the family (`bert.…`, `cls.…` or `roberta.…`, `lm_head.…`).
+    pub const MODEL: [&str; 2] = [CONFIG, WEIGHTS];
+    /// The model's configuration, as `transformers` writes it.
+    pub const CONFIG: &str = "config.json";
+    /// The model's weights.
+    pub const WEIGHTS: &str = "model.safetensors";
+    /// The end-task's head: `dense.{weight,bias}`, `out_proj.{weight,bias}`; its labels as JSON under
+    /// `labels` in the metadata. Without tensors where there is no end-task.
+    pub const HEAD: &str = "head.safetensors";
+    /// The tokenizer.
+    pub const TOKENIZER: &str = "tokenizer.json";
+    /// A [`Vocabulary`](super::Vocabulary).
+    pub const VOCABULARY: &str = "vocabulary.json";
+    /// [`Labels`](super::Labels).
+    pub const LABELS: &str = "labels.json";
+    /// Texts in each split: a JSON object of numbers.
+    pub const SIZES: &str = "sizes.json";
+    /// What tokenising saw: lengths, truncations, labels. For people; no stage reads it.
+    pub const STATS: &str = "stats.json";
+    /// An [`ObjectiveFile`](super::ObjectiveFile).
+    pub const OBJECTIVE: &str = "objective.json";
+    /// An evaluate stage's scores.
+    pub const METRICS: &str = "metrics.json";
+    /// A JSON object a text: its row, gold label, predicted label, probabilities.
+    pub const PREDICTIONS: &str = "predictions.jsonl";
+    /// A JSON object an evaluation or logged step.
+    pub const HISTORY: &str = "history.jsonl";
+    /// How training went: steps, best step and score, why it stopped.
+    pub const TRAIN: &str = "train.json";
+    /// What an encoder is: family, sizes, which weights were made.
+    pub const ENCODER: &str = "encoder.json";
+
+    /// The tokens of a split.
+    pub fn split(name: &str) -> String {
+        format!("{name}.safetensors")
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_default_text(value: &String) -> bool {
+    *value == Tokenize::default_text()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_default_max_length(value: &u32) -> bool {
+    *value == Tokenize::default_max_length()
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::float_cmp,
+    reason = "serde passes a reference; exactly the default"
+)]
+fn is_default_dropout(value: &f64) -> bool {
+    *value == default_dropout()
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::float_cmp,
+    reason = "serde passes a reference; exactly the default"
+)]
+fn is_default_mask(value: &f64) -> bool {
+    *value == default_mask()
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_yes(value: &bool) -> bool {
+    *value
+}

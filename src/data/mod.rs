@@ -1,0 +1,8 @@
+//! Corpora: reading texts, tokenising, sampling, masking, batching. Plain numbers, no tensors.
+//!
+//! Knows the files that stages exchange, but neither the store they lie in nor who asked.
+
+pub mod batch;
+pub mod mask;
+pub mod rng;
+pub mod split;

@@ -1,0 +1,166 @@
+//! Diagnostics: what is wrong, where, why, and the way out.
+//!
+//! Plain data and its printed form. Knows nothing of pipelines; whoever finds a fault says where it is.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A place in a text file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+    /// How many characters the caret underlines, at least 1.
+    pub width: usize,
+    /// The whole source line.
+    pub source: String,
+}
+
+/// How much a diagnostic weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing runs.
+    Error,
+    /// Worth knowing; the run goes on.
+    Warning,
+}
+
+/// One fault: what, where, why and the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How much it weighs.
+    pub severity: Severity,
+    /// What is wrong: a lower-case fragment without a full stop.
+    pub message: String,
+    /// Where, if it has a place.
+    pub place: Option<Place>,
+    /// Why, a line each.
+    pub notes: Vec<String>,
+    /// The way out.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error without a place yet.
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, message: message.into(), place: None, notes: vec![], help: None }
+    }
+
+    /// A warning without a place yet.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
+    /// The same, at a place.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    /// The same, with one more reason.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// The same, with a way out.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{severity}: {}", self.message)?;
+        let mut indent = 1;
+        if let Some(place) = &self.place {
+            let line = place.line.to_string();
+            indent = line.len();
+            let gutter = " ".repeat(indent);
+            write!(f, "\n{gutter}--> {}:{}:{}", place.file.display(), place.line, place.column)?;
+            // A tab or a wide character before the caret is repeated as it prints.
+            let lead: String = place
+                .source
+                .chars()
+                .take(place.column.saturating_sub(1))
+                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .collect();
+            write!(f, "\n{gutter} |\n{line} | {}", place.source)?;
+            write!(f, "\n{gutter} | {lead}{}", "^".repeat(place.width.max(1)))?;
+        }
+        let gutter = " ".repeat(indent);
+        for note in &self.notes {
+            write!(f, "\n{gutter} = note: {note}")?;
+        }
+        if let Some(help) = &self.help {
+            write!(f, "\n{gutter} = help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Sorts diagnostics by file and place, those without a place last, and drops repeats.
+pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    diagnostics.sort_by(|a, b| {
+        let key = |d: &Diagnostic| (d.place.is_none(), d.place.clone(), d.severity, d.message.clone());
+        key(a).cmp(&key(b))
+    });
+    diagnostics.dedup();
+}
+
+/// The candidate nearest to `name` in spelling, if one is near enough to be meant.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1.max(name.len().min(candidate.len()) / 3))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_place_line_caret_and_way_out() {
+        let diagnostic = Diagnostic::error("unknown stage `task-txt`")
+            .at(Place {
+                file: "p.yaml".into(),
+                line: 12,
+                column: 9,
+                width: 8,
+                source: "  data: task-txt".into(),
+            })
+            .note("a stage names another by its key under `stages`")
+            .help("did you mean `task-text`?");
+        let expected = "\
+error: unknown stage `task-txt`
+  --> p.yaml:12:9
+   |
+12 |   data: task-txt
+   |         ^^^^^^^^
+   = note: a stage names another by its key under `stages`
+   = help: did you mean `task-text`?";
+        assert_eq!(diagnostic.to_string(), expected);
+    }
+
+    #[test]
+    fn suggests_only_what_is_near() {
+        assert_eq!(nearest("task-txt", ["task", "task-text", "dapt"]), Some("task-text"));
+        assert_eq!(nearest("zebra", ["task", "task-text", "dapt"]), None);
+        assert_eq!(nearest("lr", ["epochs", "seed"]), None);
+    }
+}

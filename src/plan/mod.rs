@@ -1,0 +1,157 @@
+//! The plan: every stage that the targets need, once however many sweep points share it, and what each
+//! reads. Pure: it is made from a [`Spec`](crate::spec::Spec) and digests, and touches no file.
+//!
+//! A stage's key needs the digests of its inputs' content, and those of a stage that has not run yet are
+//! not known. So a plan gives keys as far as outputs are known ([`Plan::manifest`]), and whoever runs
+//! it asks again as stages finish.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use crate::action::{Action, Manifest};
+use crate::digest::Digest;
+
+/// A node of a plan. Ids count up in an order in which every node comes after those it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// Where a node finds an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The user's own file.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// Its path as the pipeline says it.
+        name: String,
+        /// Its content's digest when the plan was made.
+        digest: Digest,
+    },
+    /// What another node makes.
+    Output {
+        /// The node.
+        node: NodeId,
+        /// The output's role.
+        file: String,
+    },
+}
+
+/// A stage to have: one action over one set of inputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What to call it: the stage's name, with the sweep point where points do not share it.
+    pub name: String,
+    /// The stage's name in the pipeline.
+    pub stage: String,
+    /// The sweep points that have it.
+    pub points: Vec<usize>,
+    /// What it does.
+    pub action: Action,
+    /// What it reads, by role.
+    pub inputs: BTreeMap<String, Input>,
+    /// What to call its objectives (see [`Request`](crate::action::Request)).
+    pub objective_names: Vec<String>,
+    /// Folders to which its outputs are copied (`export: {to: …}`).
+    pub deliver_to: Vec<PathBuf>,
+}
+
+/// The digests of what each node that is done made, by role.
+pub type Outputs = BTreeMap<NodeId, BTreeMap<String, Digest>>;
+
+/// Every stage that the targets need.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub pipeline: String,
+    graph: DiGraph<Node, ()>,
+}
+
+impl Plan {
+    /// An empty plan of the pipeline.
+    pub fn new(pipeline: &str) -> Self {
+        Self { pipeline: pipeline.to_owned(), graph: DiGraph::new() }
+    }
+
+    /// Adds a node. Every node it reads from must be there already.
+    pub fn add(&mut self, node: Node) -> NodeId {
+        let needs: Vec<NodeId> = node
+            .inputs
+            .values()
+            .filter_map(|input| match input {
+                Input::Output { node, .. } => Some(*node),
+                Input::File { .. } => None,
+            })
+            .collect();
+        let index = self.graph.add_node(node);
+        for need in needs {
+            self.graph.update_edge(NodeIndex::new(need.0), index, ());
+        }
+        NodeId(index.index())
+    }
+
+    /// Every node, each after those it needs.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.graph.node_count()).map(NodeId)
+    }
+
+    /// How many nodes.
+    pub fn len(&self) -> usize {
+        self.graph.node_count()
+    }
+
+    /// Whether there is nothing to have.
+    pub fn is_empty(&self) -> bool {
+        self.graph.node_count() == 0
+    }
+
+    /// A node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.graph[NodeIndex::new(id.0)]
+    }
+
+    /// A node, to change.
+    pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.graph[NodeIndex::new(id.0)]
+    }
+
+    /// The nodes that `id` reads from, in the order of their ids.
+    pub fn needs(&self, id: NodeId) -> Vec<NodeId> {
+        self.neighbours(id, Direction::Incoming)
+    }
+
+    /// The nodes that read from `id`, in the order of their ids.
+    pub fn dependents(&self, id: NodeId) -> Vec<NodeId> {
+        self.neighbours(id, Direction::Outgoing)
+    }
+
+    /// The node's manifest, once every output that it reads is known. An output that its maker did not
+    /// make counts as unknown.
+    pub fn manifest(&self, id: NodeId, outputs: &Outputs) -> Option<Manifest> {
+        let node = self.node(id);
+        let inputs = node
+            .inputs
+            .iter()
+            .map(|(role, input)| {
+                let digest = match input {
+                    Input::File { digest, .. } => *digest,
+                    Input::Output { node, file } => *outputs.get(node)?.get(file)?,
+                };
+                Some((role.clone(), digest))
+            })
+            .collect::<Option<_>>()?;
+        Some(Manifest::new(&node.action, inputs))
+    }
+
+    fn neighbours(&self, id: NodeId, direction: Direction) -> Vec<NodeId> {
+        let mut ids: Vec<NodeId> = self
+            .graph
+            .neighbors_directed(NodeIndex::new(id.0), direction)
+            .map(|index| NodeId(index.index()))
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+}

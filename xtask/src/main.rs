@@ -1,0 +1,2 @@
+//! The set-up commands.
+fn main() {}
