@@ -1,1 +1,431 @@
-//! To come.
+//! Text to spec: the pipeline language. The only room that knows YAML.
+//!
+//! A [`Spec`] has no variables left: each sweep point is a set of stages with typed blocks. Stages still
+//! name each other; that the names mean something is for the plan to say. Every fault of the text is
+//! found in one pass, each with its place.
+
+mod fields;
+mod kinds;
+mod sweep;
+mod vars;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use yaml::At;
+
+use crate::action;
+use crate::diag::{Diagnostic, Place, nearest};
+use fields::{Faults, Fields, list};
+use yaml::{Node, Text};
+
+/// The version of the pipeline language.
+const FORMAT: i64 = 1;
+
+/// A pipeline, read and typed.
+#[derive(Clone, Debug, Default)]
+pub struct Spec {
+    /// Its name: the `name` field, or the file's.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// The sweep's points in order; a pipeline without a sweep has one.
+    pub points: Vec<Point>,
+    /// The swept variables in order.
+    pub swept: Vec<String>,
+    /// The stages to have when the command line names none.
+    pub targets: Vec<(String, At)>,
+    /// Tables to print at the end.
+    pub reports: Vec<Report>,
+    text: Text,
+    overrides: Vec<(At, String)>,
+}
+
+/// One point of a sweep.
+#[derive(Clone, Debug, Default)]
+pub struct Point {
+    /// The swept variables' values as text, in the order of [`Spec::swept`].
+    pub values: Vec<String>,
+    /// The stages by name.
+    pub stages: BTreeMap<String, Block>,
+}
+
+/// A stage's block: what it does, and what it names.
+#[derive(Clone, Debug)]
+pub enum Block {
+    /// `encoder`
+    Encoder {
+        /// The model's folder.
+        folder: Source,
+        /// What it does.
+        action: action::Encoder,
+    },
+    /// `tokenize`
+    Tokenize {
+        /// The encoder stage whose tokenizer is used.
+        tokenizer: Ref,
+        /// The splits' files.
+        splits: BTreeMap<String, Source>,
+        /// The stage that a sample is a multiple of.
+        sample_of: Option<Ref>,
+        /// What it does.
+        action: action::Tokenize,
+    },
+    /// `objective`
+    Objective {
+        /// The tokenize stage.
+        data: Ref,
+        /// What it does.
+        action: action::Objective,
+    },
+    /// `train`
+    Train {
+        /// The encoder or train stage to start from.
+        init: Ref,
+        /// The end-task's objective stage.
+        end_task: Option<Ref>,
+        /// The auxiliary objective stages.
+        auxiliary: Vec<Ref>,
+        /// What it does.
+        action: action::Train,
+    },
+    /// `evaluate`
+    Evaluate {
+        /// The train stage.
+        model: Ref,
+        /// The tokenize stage.
+        data: Ref,
+        /// Where the split is said.
+        split_at: At,
+        /// What it does.
+        action: action::Evaluate,
+    },
+    /// `export`
+    Export {
+        /// The train or encoder stage.
+        model: Ref,
+        /// The folder to write to.
+        to: Option<PathBuf>,
+    },
+    /// A block with faults, so that naming it is not a fault too.
+    Broken,
+}
+
+impl Block {
+    /// The kind's name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Encoder { .. } => "encoder",
+            Self::Tokenize { .. } => "tokenize",
+            Self::Objective { .. } => "objective",
+            Self::Train { .. } => "train",
+            Self::Evaluate { .. } => "evaluate",
+            Self::Export { .. } => "export",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// A stage named by another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ref {
+    /// The stage's name.
+    pub stage: String,
+    /// Where it is named.
+    pub at: At,
+}
+
+/// A file or folder of the user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its path as the pipeline says it.
+    pub name: String,
+    /// Where it is said.
+    pub at: At,
+}
+
+/// A table over the sweep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The evaluate stage.
+    pub stage: Ref,
+    /// The metric, by name.
+    pub metric: action::Metric,
+    /// The variable whose values are rows.
+    pub rows: Option<String>,
+    /// The variable whose values are columns.
+    pub columns: Option<String>,
+    /// The variable that is averaged over.
+    pub over: Option<String>,
+}
+
+impl Spec {
+    /// Reads a pipeline file. `sets` are `NAME=VALUE` from the command line: NAME is a variable, or a
+    /// path such as `stages.model.train.epochs`. What could be read comes back even when there are
+    /// errors among the diagnostics, so that later faults are found too; it must not be run then.
+    pub fn load(file: &Path, sets: &[String]) -> (Self, Vec<Diagnostic>) {
+        match Text::read(file) {
+            Ok(text) => Self::read(file, text, sets),
+            Err(diagnostic) => (Self::default(), vec![*diagnostic]),
+        }
+    }
+
+    /// Reads a pipeline from a text, as if it stood in `file`.
+    pub fn from_text(file: &Path, text: &str, sets: &[String]) -> (Self, Vec<Diagnostic>) {
+        Self::read(file, Text::new(file, text), sets)
+    }
+
+    /// The place of what stands at `at`; none if it came from the command line.
+    pub fn place(&self, at: &At) -> Option<Place> {
+        if self.overrides.iter().any(|(set, _)| at.within(set)) { None } else { self.text.place(at) }
+    }
+
+    /// A diagnostic about what stands at `at`.
+    pub fn diagnose(&self, at: &At, mut diagnostic: Diagnostic) -> Diagnostic {
+        diagnostic.place = self.place(at);
+        if let Some((_, said)) = self.overrides.iter().find(|(set, _)| at.within(set)) {
+            diagnostic = diagnostic.note(format!("given on the command line: `--set {said}`"));
+        }
+        diagnostic
+    }
+
+    /// A point's name for people: `task=chemprot, seed=3`. Empty without a sweep.
+    pub fn point_name(&self, point: usize) -> String {
+        let pairs: Vec<String> = self
+            .swept
+            .iter()
+            .zip(&self.points[point].values)
+            .map(|(var, value)| format!("{var}={value}"))
+            .collect();
+        pairs.join(", ")
+    }
+
+    fn read(file: &Path, text: Text, sets: &[String]) -> (Self, Vec<Diagnostic>) {
+        let mut spec = Self { file: file.to_owned(), text, ..Self::default() };
+        let mut diagnostics = vec![];
+        let Some(mut top) = spec.text.parse(&mut diagnostics) else { return (spec, diagnostics) };
+        for set in sets {
+            match override_node(&mut top, set) {
+                Ok(at) => spec.overrides.push((at, set.clone())),
+                Err(diagnostic) => diagnostics.push(*diagnostic),
+            }
+        }
+        let mut faults = Faults::new();
+        spec.fill(&top, &mut faults);
+        faults.dedup();
+        diagnostics.extend(faults.into_iter().map(|(at, fault)| {
+            let mut diagnostic = spec.diagnose(&at, fault);
+            if diagnostic.place.is_none() && at.is_top() {
+                diagnostic = diagnostic.note(format!("in {}", file.display()));
+            }
+            diagnostic
+        }));
+        (spec, diagnostics)
+    }
+
+    fn fill(&mut self, top: &Node, faults: &mut Faults) {
+        let nothing = vars::Vars::new();
+        let Some(mut fields) = Fields::of(top, "a pipeline", At::top(), &nothing, faults) else { return };
+        match fields.take("tartan") {
+            Some((Node::Int(FORMAT), _)) => {}
+            Some((other, at)) => {
+                let fault =
+                    Diagnostic::error(format!("this program reads format {FORMAT}, not {}", other.what()))
+                        .help(format!(
+                            "write `tartan: {FORMAT}`, or use the program the file was written for"
+                        ));
+                fields.fault(at, fault);
+            }
+            None => {
+                let fault = Diagnostic::error("`tartan` is missing: the version of the pipeline format")
+                    .help(format!("begin the file with `tartan: {FORMAT}`"));
+                fields.fault(At::top(), fault);
+            }
+        }
+        let stem = self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        self.name = fields.text("name").map(|(name, _)| name).or(stem).unwrap_or_default();
+
+        let raw_vars = block_of(&mut fields, "vars").unwrap_or_default();
+        let dims = match fields.raw("sweep") {
+            Some((node, at)) => sweep::dimensions(node, &at, &raw_vars, fields.faults),
+            None => vec![],
+        };
+        let fixed: Vec<At> = self.overrides.iter().map(|(at, _)| at.clone()).collect();
+        let dims: Vec<sweep::Dimension> = dims
+            .into_iter()
+            // `--set seed=3` chooses one point of a sweep over `seed`.
+            .filter(|dim| !fixed.contains(&At::top().key("vars").key(&dim.name)))
+            .collect();
+        self.swept = dims.iter().map(|dim| dim.name.clone()).collect();
+
+        let stages = block_of(&mut fields, "stages").unwrap_or_default();
+        if stages.is_empty() {
+            fields.missing("stages", "a pipeline has at least one stage");
+        }
+        for (name, _) in &stages {
+            let plain =
+                !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+            if !plain {
+                let fault = Diagnostic::error(format!("`{name}` is no name for a stage"))
+                    .help("a stage's name is made of letters, digits, `-`, `_` and `.`");
+                fields.fault(At::top().key("stages").key(name).on_key(), fault);
+            }
+        }
+        if let Some(targets) = fields.texts("targets") {
+            self.targets = targets;
+        }
+        self.reports = reports(&mut fields, &self.swept, &raw_vars);
+        fields.finish("a pipeline");
+
+        let folder = self.file.parent().unwrap_or(Path::new("")).to_owned();
+        for values in sweep::points(&dims) {
+            let mut raw = raw_vars.clone();
+            for (dim, value) in dims.iter().zip(&values) {
+                raw.retain(|(name, _)| *name != dim.name);
+                raw.push((dim.name.clone(), value.clone()));
+            }
+            let mut var_faults = vec![];
+            let vars = vars::resolve(&raw, &mut var_faults);
+            for (name, fault) in var_faults {
+                let mut diagnostic = Diagnostic::error(fault.message);
+                diagnostic.help = fault.help;
+                faults.push((At::top().key("vars").key(&name), diagnostic));
+            }
+            let mut blocks = BTreeMap::new();
+            for (name, node) in &stages {
+                let at = At::top().key("stages").key(name);
+                let before = faults.len();
+                let block = kinds::read(node, &at, &vars, &folder, faults);
+                let block =
+                    if faults.len() > before { Block::Broken } else { block.unwrap_or(Block::Broken) };
+                blocks.insert(name.clone(), block);
+            }
+            self.points.push(Point { values: values.iter().map(Node::brief).collect(), stages: blocks });
+        }
+        // The same fault shows at every point; once is enough.
+        let mut seen: Faults = vec![];
+        for fault in faults.drain(..) {
+            if !seen.contains(&fault) {
+                seen.push(fault);
+            }
+        }
+        *faults = seen;
+    }
+}
+
+/// A field's own fields, as they stand.
+fn block_of(fields: &mut Fields, name: &'static str) -> Option<Vec<(String, Node)>> {
+    match fields.raw(name)? {
+        (Node::Map(block), _) => Some(block.clone()),
+        (Node::Null, _) => None,
+        (other, at) => {
+            let fault = Diagnostic::error(format!("`{name}` is a block of fields, not {}", other.what()));
+            fields.fault(at, fault);
+            None
+        }
+    }
+}
+
+fn reports(fields: &mut Fields, swept: &[String], vars: &[(String, Node)]) -> Vec<Report> {
+    let Some((node, at)) = fields.raw("report") else { return vec![] };
+    let items: Vec<(&Node, At)> = match node {
+        Node::List(items) => items.iter().enumerate().map(|(i, item)| (item, at.index(i))).collect(),
+        other => vec![(other, at)],
+    };
+    let nothing = vars::Vars::new();
+    let mut reports = vec![];
+    for (item, at) in items {
+        let Some(mut fields) = Fields::of(item, "`report`", at, &nothing, fields.faults) else { continue };
+        let metric = fields.text("metric");
+        let mut axis = |name: &'static str| {
+            let (var, at) = fields.text(name)?;
+            let known = vars.iter().map(|(name, _)| name.as_str());
+            if !swept.contains(&var) && !known.clone().any(|name| name == var) {
+                let fault =
+                    Diagnostic::error(format!("unknown variable `{var}`")).help(match nearest(&var, known) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => "a table's rows, columns and averages are variables".to_owned(),
+                    });
+                fields.fault(at, fault);
+                return None;
+            }
+            Some(var)
+        };
+        let (rows, columns, over) = (axis("rows"), axis("columns"), axis("over"));
+        if let Some((text, at)) = metric {
+            let metrics: Vec<(&str, action::Metric)> =
+                action::Metric::ALL.iter().map(|m| (m.name(), *m)).collect();
+            if let Some((stage, metric)) = text.rsplit_once('.') {
+                if let Some(metric) = fields.one_of(metric, "metric", &metrics, at.clone()) {
+                    let stage = Ref { stage: stage.to_owned(), at };
+                    reports.push(Report { stage, metric, rows, columns, over });
+                }
+            } else {
+                let names: Vec<&str> = metrics.iter().map(|(name, _)| *name).collect();
+                let fault = Diagnostic::error(format!("`{text}` does not say whose metric"))
+                    .help(format!("write `STAGE.METRIC`, the metric one of {}", list(&names)));
+                fields.fault(at, fault);
+            }
+        } else {
+            fields.missing("metric", "what the table shows, such as `test.macro_f1`");
+        }
+        fields.finish("`report`");
+    }
+    reports
+}
+
+/// Applies `NAME=VALUE` to the tree and returns what it set.
+fn override_node(top: &mut Node, set: &str) -> Result<At, Box<Diagnostic>> {
+    let wrong = |message: String| {
+        Diagnostic::error(message).note(format!("given on the command line: `--set {set}`"))
+    };
+    let Some((name, value)) = set.split_once('=') else {
+        return Err(Box::new(wrong("`--set` wants NAME=VALUE".to_owned()).help("such as `--set seed=3`")));
+    };
+    let value = yaml::parse_value(value).unwrap_or_else(|| Node::Text(value.to_owned()));
+    let steps: Vec<&str> = name.split('.').collect();
+    let is_top = top.get(steps[0]).is_some() && steps.len() > 1;
+    let (mut node, mut at) = (top, At::top());
+    let path: Vec<&str> = if is_top { steps } else { std::iter::once("vars").chain(steps).collect() };
+    for (depth, step) in path.iter().enumerate() {
+        let last = depth + 1 == path.len();
+        let around = at.clone();
+        at = at.key(step);
+        let Node::Map(fields) = node else {
+            return Err(Box::new(wrong(format!("`{around}` has no fields, so `{at}` cannot be set"))));
+        };
+        let found = fields.iter().position(|(key, _)| key == step);
+        let index = match found {
+            Some(index) => index,
+            // A parameter at its default need not stand in the file to be set; a variable must.
+            None if last && is_top => {
+                fields.push(((*step).to_owned(), Node::Null));
+                fields.len() - 1
+            }
+            None => {
+                let near = nearest(step, fields.iter().map(|(key, _)| key.as_str()));
+                let kind = if is_top {
+                    format!("`{around}` has no `{step}`")
+                } else {
+                    format!("unknown variable `{step}`")
+                };
+                let diagnostic = wrong(kind);
+                return Err(Box::new(match near {
+                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                    None => diagnostic.help(
+                        "name a variable of the pipeline, or a path such as `stages.model.train.epochs`",
+                    ),
+                }));
+            }
+        };
+        node = &mut fields[index].1;
+    }
+    *node = value;
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests;

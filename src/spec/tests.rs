@@ -1,0 +1,154 @@
+//! The language, from text to spec.
+
+use super::*;
+use crate::action::{Length, Metric, Sample, Weights};
+
+const PIPELINE: &str = r#"
+tartan: 1
+name: demo
+vars: {task: a, method: mt, seed: 0}
+stages:
+  encoder: {encoder: {from: "enc/${task}"}}
+  task:
+    tokenize: {tokenizer: encoder, splits: {train: "data/${task}.jsonl"}, max_length: 64}
+  text: {tokenize: {tokenizer: encoder, splits: {train: t.txt}, sample: 10x task, seed: "${seed}"}}
+  end-task: {objective: {classify: {data: task}}}
+  tapt: {objective: {mlm: {data: text}}}
+  mt-model:
+    train:
+      init: encoder
+      end_task: end-task
+      auxiliary: [tapt]
+      weights: {end-task: 0.75, tapt: 0.25}
+      epochs: 2
+      lr: 1e-3
+      seed: "${seed}"
+  test: {evaluate: {model: "${method}-model", data: task, split: test, metrics: [macro_f1, accuracy]}}
+sweep: {task: [a, b], seed: {range: [0, 3]}}
+report: {metric: test.macro_f1, rows: task, over: seed}
+"#;
+
+fn read(text: &str, sets: &[&str]) -> (Spec, Vec<Diagnostic>) {
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    Spec::from_text(Path::new("dir/p.yaml"), text, &sets)
+}
+
+fn sound(text: &str, sets: &[&str]) -> Spec {
+    let (spec, diagnostics) = read(text, sets);
+    assert!(diagnostics.is_empty(), "{}", print(&diagnostics));
+    spec
+}
+
+fn print(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_pipeline_becomes_typed_stages_at_every_point() {
+    let spec = sound(PIPELINE, &[]);
+    assert_eq!((spec.name.as_str(), spec.points.len()), ("demo", 6));
+    assert_eq!(spec.point_name(4), "task=b, seed=1");
+    let point = &spec.points[4];
+    let Block::Encoder { folder, .. } = &point.stages["encoder"] else { panic!("kind") };
+    assert_eq!(folder.path, Path::new("dir/enc/b"));
+    let Block::Tokenize { action, sample_of, .. } = &point.stages["text"] else { panic!("kind") };
+    assert_eq!((action.sample, action.seed), (Some(Sample::Times(10.0)), 1));
+    assert_eq!(sample_of.as_ref().map(|r| r.stage.as_str()), Some("task"));
+    let Block::Train { action, auxiliary, .. } = &point.stages["mt-model"] else { panic!("kind") };
+    assert_eq!(action.weights, Weights::Static(vec![0.75, 0.25]));
+    assert_eq!((action.length, action.seed, auxiliary.len()), (Length::Epochs(2.0), 1, 1));
+    let Block::Evaluate { model, action, .. } = &point.stages["test"] else { panic!("kind") };
+    assert_eq!(model.stage, "mt-model");
+    assert_eq!(action.metrics, [Metric::Accuracy, Metric::MacroF1]);
+    assert_eq!(spec.reports[0].stage.stage, "test");
+}
+
+#[test]
+fn the_command_line_sets_variables_and_fields() {
+    let spec =
+        sound(PIPELINE, &["task=c", "stages.mt-model.train.epochs=7", "stages.mt-model.train.patience=3"]);
+    assert_eq!(spec.points.len(), 3, "a swept variable that is set is no longer swept");
+    let Block::Train { action, .. } = &spec.points[0].stages["mt-model"] else { panic!("kind") };
+    assert_eq!((action.length, action.patience), (Length::Epochs(7.0), 3));
+    let Block::Encoder { folder, .. } = &spec.points[0].stages["encoder"] else { panic!("kind") };
+    assert_eq!(folder.name, "enc/c");
+
+    for (set, part) in [
+        ("tsk=c", "did you mean `task`?"),
+        ("task", "NAME=VALUE"),
+        ("stages.mt-modl.train.epochs=7", "did you mean `mt-model`?"),
+        ("task.x=1", "has no fields"),
+        ("stages.mt-model.train.epochs=many", "--set stages.mt-model.train.epochs=many"),
+    ] {
+        let (_, diagnostics) = read(PIPELINE, &[set]);
+        assert!(print(&diagnostics).contains(part), "{set}: {}", print(&diagnostics));
+    }
+}
+
+/// Each fault alone, in a pipeline that is sound but for it: the place and the words that must be there.
+#[test]
+fn faults_are_placed_and_say_the_way_out() {
+    for (from, to, marked, part) in [
+        ("lr: 1e-3", "lr: fast", "fast", "`lr` is a number, not `fast`"),
+        ("lr: 1e-3", "lrr: 1e-3", "lrr", "did you mean `lr`?"),
+        ("lr: 1e-3", "lr: -1", "-1", "at least 0"),
+        ("epochs: 2", "epochs: 0", "0", "above 0"),
+        ("epochs: 2", "epochs: 2\n      steps: 3", "steps", "exclude each other"),
+        ("      epochs: 2\n", "", "train", "`epochs` is missing"),
+        ("${method}-model", "${methd}-model", "\"${methd}-model\"", "did you mean `method`?"),
+        ("split: test", "split: tset", "tset", "did you mean `test`?"),
+        ("[macro_f1, accuracy]", "[macro_f1, acuracy]", "acuracy", "did you mean `accuracy`?"),
+        ("evaluate:", "evalute:", "evalute", "did you mean `evaluate`?"),
+        ("tapt: 0.25", "tapd: 0.25", "tapd", "did you mean `tapt`?"),
+        ("sample: 10x task", "sample: 10xtask", "10xtask", "a multiple of a stage's train split"),
+        ("tartan: 1", "tartan: 2", "2", "reads format 1"),
+        ("name: demo", "nmae: demo", "nmae", "did you mean `name`?"),
+        ("rows: task", "rows: tusk", "tusk", "did you mean `task`?"),
+        ("test.macro_f1", "macro_f1", "macro_f1", "does not say whose metric"),
+        ("train: t.txt", "train: t.csv", "t.csv", "format"),
+        ("from:", "form:", "form", "did you mean `from`?"),
+        ("method: mt", "method: mt, task: b", "task", "duplicate key `task`"),
+        ("[tapt]", "[tapt, tapt]", "tapt", "named twice"),
+    ] {
+        let text = PIPELINE.replacen(from, to, 1);
+        assert_ne!(text, PIPELINE, "{from}");
+        let (_, diagnostics) = read(&text, &[]);
+        let under_caret = |d: &Diagnostic| -> Option<String> {
+            let place = d.place.as_ref()?;
+            Some(place.source.chars().skip(place.column - 1).take(place.width).collect())
+        };
+        let hit = diagnostics
+            .iter()
+            .any(|d| under_caret(d).as_deref() == Some(marked) && d.to_string().contains(part));
+        assert!(hit, "{to} should say `{part}` under `{marked}`:\n{}", print(&diagnostics));
+    }
+}
+
+#[test]
+fn all_faults_come_at_once_and_each_only_once() {
+    let text = PIPELINE.replace("lr: 1e-3", "lr: fast").replace("max_length: 64", "max_lenght: 64");
+    let (spec, diagnostics) = read(&text, &[]);
+    assert_eq!(diagnostics.len(), 2, "{}", print(&diagnostics));
+    assert!(matches!(spec.points[0].stages["task"], Block::Broken));
+    assert!(matches!(spec.points[0].stages["test"], Block::Evaluate { .. }));
+}
+
+#[test]
+fn what_is_no_pipeline_is_refused_without_panic() {
+    for text in [
+        "",
+        "3",
+        "[]",
+        "a",
+        "tartan: 1",
+        "tartan: 1\nstages: 3",
+        "stages: {a: {b: {c: d}}}",
+        "{",
+        "a: &a [*a]",
+    ] {
+        let (_, diagnostics) = read(text, &[]);
+        assert!(!diagnostics.is_empty(), "{text:?}");
+    }
+    let deep = "[".repeat(10_000);
+    assert!(!read(&deep, &[]).1.is_empty());
+}

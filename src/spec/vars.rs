@@ -1,0 +1,234 @@
+//! Variables: `${name}` in any value, replaced by what the name stands for.
+//!
+//! A value that is nothing but `${name}` becomes the variable's own value, whatever its type; inside a
+//! longer text the variable must be a scalar. `$${` stands for a plain `${`.
+
+use std::collections::BTreeMap;
+
+use super::yaml::Node;
+use crate::diag::nearest;
+
+/// Names and their values, every `${…}` in them replaced already.
+pub(super) type Vars = BTreeMap<String, Node>;
+
+/// Why a `${…}` could not be replaced, and the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+impl Fault {
+    fn new(message: String, help: Option<String>) -> Self {
+        Self { message, help }
+    }
+}
+
+/// Replaces the variables in each other's values. A variable that cannot be is left out and reported
+/// under its name.
+pub(super) fn resolve(raw: &[(String, Node)], faults: &mut Vec<(String, Fault)>) -> Vars {
+    let mut vars = Vars::new();
+    // Each round resolves the variables that need only resolved ones; at most as many rounds as variables.
+    let mut open: Vec<&(String, Node)> = raw.iter().collect();
+    while !open.is_empty() {
+        let names: Vec<&str> = open.iter().map(|(name, _)| name.as_str()).collect();
+        let (ready, waiting): (Vec<_>, Vec<_>) = open
+            .iter()
+            .copied()
+            .partition(|(_, node)| !mentions(node).iter().any(|name| names.contains(&name.as_str())));
+        if ready.is_empty() {
+            for (name, node) in &waiting {
+                let through = mentions(node).join("`, `");
+                faults.push((
+                    name.clone(),
+                    Fault::new(
+                        format!("variable `{name}` is defined by itself, through `{through}`"),
+                        Some("give one of them a value of its own".to_owned()),
+                    ),
+                ));
+            }
+            break;
+        }
+        for (name, node) in ready {
+            match substitute(node, &vars) {
+                Ok(value) => {
+                    vars.insert(name.clone(), value);
+                }
+                Err(fault) => faults.push((name.clone(), fault)),
+            }
+        }
+        open = waiting;
+    }
+    vars
+}
+
+/// A scalar's text with its variables replaced; other nodes are returned as they are. Blocks and lists
+/// are walked by whoever reads them, so that a fault has a place of its own.
+pub(super) fn scalar(text: &str, vars: &Vars) -> Result<Node, Fault> {
+    let parts = split(text)?;
+    if let [Part::Var(name)] = parts.as_slice() {
+        return lookup(name, vars).cloned();
+    }
+    let mut whole = String::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => whole.push_str(&text),
+            Part::Var(name) => match lookup(&name, vars)? {
+                node @ (Node::List(_) | Node::Map(_) | Node::Null) => {
+                    return Err(Fault::new(
+                        format!("variable `{name}` is {}, which has no place inside a text", node.what()),
+                        Some(format!("write `${{{name}}}` alone, or choose a text or number for `{name}`")),
+                    ));
+                }
+                node => whole.push_str(&node.brief()),
+            },
+        }
+    }
+    Ok(Node::Text(whole))
+}
+
+/// A node with every variable in it replaced.
+pub(super) fn substitute(node: &Node, vars: &Vars) -> Result<Node, Fault> {
+    match node {
+        Node::Text(text) if text.contains('$') => scalar(text, vars),
+        Node::List(items) => {
+            Ok(Node::List(items.iter().map(|item| substitute(item, vars)).collect::<Result<_, _>>()?))
+        }
+        Node::Map(fields) => Ok(Node::Map(
+            fields.iter().map(|(k, v)| Ok((k.clone(), substitute(v, vars)?))).collect::<Result<_, _>>()?,
+        )),
+        other => Ok(other.clone()),
+    }
+}
+
+/// The names of the variables in a node.
+pub(super) fn mentions(node: &Node) -> Vec<String> {
+    match node {
+        Node::Text(text) => split(text)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|part| match part {
+                Part::Var(name) => Some(name.split('.').next().unwrap_or_default().to_owned()),
+                Part::Text(_) => None,
+            })
+            .collect(),
+        Node::List(items) => items.iter().flat_map(mentions).collect(),
+        Node::Map(fields) => fields.iter().flat_map(|(_, value)| mentions(value)).collect(),
+        _ => vec![],
+    }
+}
+
+enum Part {
+    Text(String),
+    Var(String),
+}
+
+fn split(text: &str) -> Result<Vec<Part>, Fault> {
+    let mut parts = vec![];
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        if rest[..at].ends_with('$') {
+            plain.push_str(&rest[..at - 1]);
+            plain.push_str("${");
+            rest = &rest[at + 2..];
+            continue;
+        }
+        plain.push_str(&rest[..at]);
+        let Some(end) = rest[at..].find('}') else {
+            return Err(Fault::new(
+                format!("`${{` without its `}}` in `{text}`"),
+                Some("close it, or write `$${` for a plain `${`".to_owned()),
+            ));
+        };
+        let name = rest[at + 2..at + end].trim();
+        if name.is_empty() {
+            return Err(Fault::new(format!("`${{}}` names no variable in `{text}`"), None));
+        }
+        if !plain.is_empty() {
+            parts.push(Part::Text(std::mem::take(&mut plain)));
+        }
+        parts.push(Part::Var(name.to_owned()));
+        rest = &rest[at + end + 1..];
+    }
+    plain.push_str(rest);
+    if !plain.is_empty() || parts.is_empty() {
+        parts.push(Part::Text(plain));
+    }
+    Ok(parts)
+}
+
+/// `name`, or `name.field` of a variable that is a block.
+fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Node, Fault> {
+    let mut steps = name.split('.');
+    let first = steps.next().unwrap_or_default();
+    let Some(mut node) = vars.get(first) else {
+        let help = match nearest(first, vars.keys().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("add `{first}` under `vars`, or give it with `--set {first}=…`"),
+        };
+        return Err(Fault::new(format!("unknown variable `{first}`"), Some(help)));
+    };
+    let mut path = first.to_owned();
+    for step in steps {
+        node = node.get(step).ok_or_else(|| {
+            let help = match node {
+                Node::Map(fields) => nearest(step, fields.iter().map(|(k, _)| k.as_str())),
+                _ => None,
+            };
+            let help = help.map(|near| format!("did you mean `{near}`?"));
+            Fault::new(format!("variable `{path}` has no field `{step}`"), help)
+        })?;
+        path = format!("{path}.{step}");
+    }
+    Ok(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::yaml::parse_value;
+    use super::*;
+
+    fn vars(text: &str) -> (Vars, Vec<String>) {
+        let Some(Node::Map(fields)) = parse_value(text) else { panic!("not a block: {text}") };
+        let mut faults = vec![];
+        let vars = resolve(&fields, &mut faults);
+        (vars, faults.into_iter().map(|(_, fault)| fault.message).collect())
+    }
+
+    #[test]
+    fn a_whole_value_keeps_its_type_and_a_part_becomes_text() {
+        let (vars, faults) = vars("{n: 3, l: [1, a], t: x, m: {k: 0.5}}");
+        assert_eq!(faults, Vec::<String>::new());
+        let cases = [
+            ("${n}", Node::Int(3)),
+            ("${ l }", Node::List(vec![Node::Int(1), Node::Text("a".into())])),
+            ("${m.k}", Node::Float(0.5)),
+            ("a/${t}-${n}.b", Node::Text("a/x-3.b".into())),
+            ("$${n}", Node::Text("${n}".into())),
+            ("costs $5", Node::Text("costs $5".into())),
+        ];
+        for (text, node) in cases {
+            assert_eq!(scalar(text, &vars).expect(text), node, "{text}");
+        }
+    }
+
+    #[test]
+    fn faults_say_the_way_out() {
+        let (vars, _) = vars("{task: 3, l: [1]}");
+        let fault = |text: &str| scalar(text, &vars).expect_err(text);
+        assert_eq!(fault("${tsk}").help.as_deref(), Some("did you mean `task`?"));
+        assert!(fault("${zebra}").help.expect("help").contains("--set zebra="));
+        assert!(fault("x${l}").message.contains("a list"));
+        assert!(fault("${task").message.contains("without its"));
+        assert!(fault("${}").message.contains("names no variable"));
+    }
+
+    #[test]
+    fn variables_may_use_each_other_but_not_themselves() {
+        let (vars, faults) = vars("{a: '${b}/x', b: '${c}', c: 1, d: '${e}', e: '${d}', f: '${f}'}");
+        assert_eq!(vars["a"], Node::Text("1/x".into()));
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        assert!(faults[0].contains("defined by itself"), "{faults:?}");
+    }
+}
