@@ -5,9 +5,14 @@
 //! not known. So a plan gives keys as far as outputs are known ([`Plan::manifest`]), and whoever runs
 //! it asks again as stages finish.
 
+mod build;
+mod outline;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use build::build;
+pub use outline::{Outline, outline};
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -66,13 +71,15 @@ pub type Outputs = BTreeMap<NodeId, BTreeMap<String, Digest>>;
 pub struct Plan {
     /// The pipeline's name.
     pub pipeline: String,
+    /// For each sweep point, the node of each stage that is needed there.
+    pub points: Vec<BTreeMap<String, NodeId>>,
     graph: DiGraph<Node, ()>,
 }
 
 impl Plan {
     /// An empty plan of the pipeline.
     pub fn new(pipeline: &str) -> Self {
-        Self { pipeline: pipeline.to_owned(), graph: DiGraph::new() }
+        Self { pipeline: pipeline.to_owned(), points: vec![], graph: DiGraph::new() }
     }
 
     /// Adds a node. Every node it reads from must be there already.
@@ -155,3 +162,6 @@ impl Plan {
         ids
     }
 }
+
+#[cfg(test)]
+mod tests;

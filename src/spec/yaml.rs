@@ -424,8 +424,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let Step::Key(wanted) = step else { return Ok(()) };
         let mut nth = if rest.is_empty() { self.nth } else { 0 };
         loop {
-            let stop = rest.is_empty() && self.of_key && nth == 0;
-            match entries.next_key_seed(WalkKey { wanted, stop })? {
+            let ends_here = rest.is_empty() && self.of_key && nth == 0;
+            match entries.next_key_seed(WalkKey { wanted, ends_here })? {
                 None => return Ok(()),
                 Some(true) if nth == 0 => {
                     return entries.next_value_seed(Walk { steps: rest, ..self });
@@ -442,7 +442,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 /// Whether a key is the wanted one; fails there if the walk ends at this key.
 struct WalkKey<'a> {
     wanted: &'a str,
-    stop: bool,
+    ends_here: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for WalkKey<'_> {
@@ -456,7 +456,7 @@ impl<'de> DeserializeSeed<'de> for WalkKey<'_> {
 impl WalkKey<'_> {
     fn check<E: de::Error>(&self, key: &str) -> Result<bool, E> {
         let hit = key == self.wanted;
-        if hit && self.stop { Err(E::custom(HERE)) } else { Ok(hit) }
+        if hit && self.ends_here { Err(E::custom(HERE)) } else { Ok(hit) }
     }
 }
 

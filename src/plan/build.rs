@@ -1,0 +1,313 @@
+//! From an outline and the files' digests to the plan.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::outline::{Outline, encoder_files};
+use super::{Input, Node, NodeId, Plan};
+use crate::action::{Action, Export, roles};
+use crate::diag::Diagnostic;
+use crate::digest::Digest;
+use crate::spec::{Block, Point, Ref, Source, Spec};
+
+/// Builds the plan. `digests` holds every file of [`Outline::files`]; a file that it lacks is a fault of
+/// the caller and leaves the stage out. Stages that do the same with the same inputs become one node,
+/// whatever their names and sweep points.
+pub fn build(
+    outline: &Outline,
+    digests: &BTreeMap<PathBuf, Digest>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Plan {
+    let mut builder = Builder {
+        spec: outline.spec,
+        digests,
+        plan: Plan::new(&outline.spec.name),
+        by_recipe: BTreeMap::new(),
+        recipes: vec![],
+    };
+    for (index, needed) in outline.needed.iter().enumerate() {
+        let mut here = BTreeMap::new();
+        for name in needed {
+            if let Some(id) = builder.add(index, name, &here, diagnostics) {
+                here.insert(*name, id);
+            }
+        }
+        builder.plan.points.push(here.into_iter().map(|(name, id)| (name.to_owned(), id)).collect());
+    }
+    let mut plan = builder.plan;
+    name_nodes(&mut plan, outline.spec);
+    plan
+}
+
+struct Builder<'a> {
+    spec: &'a Spec,
+    digests: &'a BTreeMap<PathBuf, Digest>,
+    plan: Plan,
+    /// Nodes by their recipe: what they do and what all that they need does, down to the files.
+    by_recipe: BTreeMap<Digest, NodeId>,
+    recipes: Vec<Digest>,
+}
+
+type Here<'a> = BTreeMap<&'a str, NodeId>;
+
+impl<'a> Builder<'a> {
+    fn add(
+        &mut self,
+        index: usize,
+        name: &str,
+        here: &Here<'a>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<NodeId> {
+        let point = &self.spec.points[index];
+        let block = &point.stages[name];
+        let mut inputs = Inputs { here, found: BTreeMap::new(), complete: true };
+        let mut objective_names = vec![];
+        let mut deliver_to = None;
+        let action = match block {
+            Block::Broken => return None,
+            Block::Encoder { folder, action } => {
+                for file in encoder_files(action) {
+                    let path = folder.path.join(file);
+                    let said = format!("{}/{file}", folder.name.trim_end_matches('/'));
+                    inputs.file(file, &path, &said, self.digests);
+                }
+                Action::Encoder(action.clone())
+            }
+            Block::Tokenize { tokenizer, splits, sample_of, action } => {
+                inputs.output(roles::TOKENIZER, tokenizer, roles::TOKENIZER);
+                inputs.output(roles::VOCABULARY, tokenizer, roles::VOCABULARY);
+                for (split, Source { path, name, .. }) in splits {
+                    inputs.file(&format!("source/{split}"), path, name, self.digests);
+                }
+                if let Some(of) = sample_of {
+                    inputs.output("sample/sizes.json", of, roles::SIZES);
+                }
+                Action::Tokenize(action.clone())
+            }
+            Block::Objective { data, action } => {
+                inputs.output("data/sizes.json", data, roles::SIZES);
+                inputs.output("data/labels.json", data, roles::LABELS);
+                inputs.output("data/vocabulary.json", tokenizer_of(point, data)?, roles::VOCABULARY);
+                Action::Objective(action.clone())
+            }
+            Block::Train { init, end_task, auxiliary, action } => {
+                inputs.model("init", init, point);
+                if let Some(end_task) = end_task {
+                    inputs.objective("end_task", end_task, point, true);
+                    self.check_tokenizer(point, init, end_task, diagnostics);
+                }
+                for (i, objective) in auxiliary.iter().enumerate() {
+                    inputs.objective(&format!("auxiliary/{i}"), objective, point, false);
+                    self.check_tokenizer(point, init, objective, diagnostics);
+                }
+                objective_names.extend(end_task.iter().chain(auxiliary).map(|of| of.stage.clone()));
+                Action::Train(action.clone())
+            }
+            Block::Evaluate { model, data, action, .. } => {
+                inputs.model("model", model, point);
+                inputs.output(
+                    &format!("data/{}", roles::split(&action.split)),
+                    data,
+                    &roles::split(&action.split),
+                );
+                inputs.output("data/labels.json", data, roles::LABELS);
+                inputs.output("data/vocabulary.json", tokenizer_of(point, data)?, roles::VOCABULARY);
+                Action::Evaluate(action.clone())
+            }
+            Block::Export { model, to } => {
+                inputs.model("model", model, point);
+                let encoder = root_encoder(point, model)?;
+                inputs.output(roles::TOKENIZER, &encoder, roles::TOKENIZER);
+                inputs.output(roles::VOCABULARY, &encoder, roles::VOCABULARY);
+                deliver_to.clone_from(to);
+                Action::Export(Export {})
+            }
+        };
+        if !inputs.complete {
+            return None;
+        }
+        let recipe = self.recipe(&action, &inputs.found);
+        let id = if let Some(id) = self.by_recipe.get(&recipe) {
+            *id
+        } else {
+            let node = Node {
+                name: name.to_owned(),
+                stage: name.to_owned(),
+                points: vec![],
+                action,
+                inputs: inputs.found,
+                objective_names,
+                deliver_to: vec![],
+            };
+            let id = self.plan.add(node);
+            self.by_recipe.insert(recipe, id);
+            self.recipes.push(recipe);
+            id
+        };
+        let node = self.plan.node_mut(id);
+        if node.points.last() != Some(&index) {
+            node.points.push(index);
+        }
+        if let Some(to) = deliver_to.filter(|to| !node.deliver_to.contains(to)) {
+            node.deliver_to.push(to);
+        }
+        Some(id)
+    }
+
+    fn recipe(&self, action: &Action, inputs: &BTreeMap<String, Input>) -> Digest {
+        let inputs: serde_json::Map<String, serde_json::Value> = inputs
+            .iter()
+            .map(|(role, input)| {
+                let value = match input {
+                    Input::File { digest, .. } => json!(digest.hex()),
+                    Input::Output { node, file } => json!([self.recipes[node.0].hex(), file]),
+                };
+                (role.clone(), value)
+            })
+            .collect();
+        let value = json!([action.kind(), action.revision(), action.parameters(), inputs]);
+        Digest::of_value("tartan-recipe-1", &value)
+    }
+
+    /// An objective's tokens must be those of the tokenizer that its model was made for.
+    fn check_tokenizer(&self, point: &Point, init: &Ref, objective: &Ref, diagnostics: &mut Vec<Diagnostic>) {
+        let of_model = root_encoder(point, init);
+        let of_data = data_of(point, objective).and_then(|data| tokenizer_of(point, data));
+        let (Some(model), Some(data)) = (of_model, of_data) else { return };
+        if model.stage == data.stage {
+            return;
+        }
+        let tokenizer = |stage: &Ref| match &point.stages[&stage.stage] {
+            Block::Encoder { folder, .. } => self.digests.get(&folder.path.join(roles::TOKENIZER)),
+            _ => None,
+        };
+        let (Some(of_model), Some(of_data)) = (tokenizer(&model), tokenizer(data)) else { return };
+        if of_model != of_data {
+            let fault = Diagnostic::error(format!(
+                "the tokens of `{}` come from the tokenizer of `{}`, and the model starts from `{}`, which has another",
+                objective.stage, data.stage, model.stage
+            ))
+            .help(format!("tokenize with `tokenizer: {}`", model.stage));
+            diagnostics.push(self.spec.diagnose(&objective.at, fault));
+        }
+    }
+}
+
+/// The inputs of one node, as they are found.
+struct Inputs<'a, 'b> {
+    here: &'b Here<'a>,
+    found: BTreeMap<String, Input>,
+    complete: bool,
+}
+
+impl Inputs<'_, '_> {
+    fn file(&mut self, role: &str, path: &std::path::Path, name: &str, digests: &BTreeMap<PathBuf, Digest>) {
+        match digests.get(path) {
+            Some(digest) => {
+                let input = Input::File { path: path.to_owned(), name: name.to_owned(), digest: *digest };
+                self.found.insert(role.to_owned(), input);
+            }
+            None => self.complete = false,
+        }
+    }
+
+    fn output(&mut self, role: &str, of: &Ref, file: &str) {
+        match self.here.get(of.stage.as_str()) {
+            Some(node) => {
+                self.found.insert(role.to_owned(), Input::Output { node: *node, file: file.to_owned() });
+            }
+            None => self.complete = false,
+        }
+    }
+
+    /// A model's files; a trained one has a head too.
+    fn model(&mut self, role: &str, of: &Ref, point: &Point) {
+        for file in roles::MODEL {
+            self.output(&format!("{role}/{file}"), of, file);
+        }
+        if matches!(point.stages.get(&of.stage), Some(Block::Train { .. })) {
+            self.output(&format!("{role}/{}", roles::HEAD), of, roles::HEAD);
+        }
+    }
+
+    /// An objective's description, and its data's train split; with `dev`, its dev split if it has one.
+    fn objective(&mut self, role: &str, of: &Ref, point: &Point, dev: bool) {
+        self.output(&format!("{role}/{}", roles::OBJECTIVE), of, roles::OBJECTIVE);
+        let Some(data) = data_of(point, of) else {
+            self.complete = false;
+            return;
+        };
+        let has_dev = matches!(&point.stages.get(&data.stage), Some(Block::Tokenize { splits, .. }) if splits.contains_key("dev"));
+        for split in if dev && has_dev { &["train", "dev"][..] } else { &["train"] } {
+            let file = roles::split(split);
+            self.output(&format!("{role}/{file}"), data, &file);
+        }
+    }
+}
+
+/// The tokenize stage of an objective.
+fn data_of<'a>(point: &'a Point, objective: &Ref) -> Option<&'a Ref> {
+    match point.stages.get(&objective.stage)? {
+        Block::Objective { data, .. } => Some(data),
+        _ => None,
+    }
+}
+
+/// The encoder whose tokenizer a tokenize stage uses.
+fn tokenizer_of<'a>(point: &'a Point, data: &Ref) -> Option<&'a Ref> {
+    match point.stages.get(&data.stage)? {
+        Block::Tokenize { tokenizer, .. } => Some(tokenizer),
+        _ => None,
+    }
+}
+
+/// The encoder that a model starts from, through all its train stages.
+fn root_encoder(point: &Point, model: &Ref) -> Option<Ref> {
+    let mut model = model;
+    // At most as many steps as stages: a circle has been reported already.
+    for _ in 0..=point.stages.len() {
+        match point.stages.get(&model.stage)? {
+            Block::Encoder { .. } => return Some(model.clone()),
+            Block::Train { init, .. } => model = init,
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Adds to a node's name the swept values that tell it from its stage's other nodes.
+fn name_nodes(plan: &mut Plan, spec: &Spec) {
+    let mut by_stage: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
+    for id in plan.ids() {
+        by_stage.entry(plan.node(id).stage.clone()).or_default().push(id);
+    }
+    for (stage, ids) in by_stage {
+        if ids.len() < 2 {
+            continue;
+        }
+        let mut names = vec![];
+        for &id in &ids {
+            let points = &plan.node(id).points;
+            let mut pairs = vec![];
+            for (var, swept) in spec.swept.iter().enumerate() {
+                let value = |point: &usize| &spec.points[*point].values[var];
+                let first = value(&points[0]);
+                let alike = points.iter().all(|point| value(point) == first);
+                let telling =
+                    ids.iter().any(|other| plan.node(*other).points.iter().any(|p| value(p) != first));
+                if alike && telling {
+                    pairs.push(format!("{swept}={first}"));
+                }
+            }
+            names.push((
+                id,
+                if pairs.is_empty() { stage.clone() } else { format!("{stage} ({})", pairs.join(", ")) },
+            ));
+        }
+        for (id, name) in names {
+            plan.node_mut(id).name = name;
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Plans from pipelines, and what their keys depend on.
+
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use rand::seq::SliceRandom as _;
+
+use super::*;
+use crate::data::rng;
+use crate::diag::Diagnostic;
+use crate::spec::Spec;
+
+/// A pipeline as stages of a kind with fields, so that tests can shuffle and change them. `@x` in a value
+/// is the name of stage `x`.
+type Stages = Vec<(&'static str, &'static str, Vec<(&'static str, &'static str)>)>;
+
+fn stages() -> Stages {
+    vec![
+        ("enc", "encoder", vec![("from", "enc"), ("seed", "0")]),
+        (
+            "task",
+            "tokenize",
+            vec![
+                ("tokenizer", "@enc"),
+                ("splits", "{train: a.jsonl, dev: b.jsonl, test: c.jsonl}"),
+                ("text", "text"),
+                ("label", "label"),
+                ("max_length", "128"),
+            ],
+        ),
+        (
+            "text",
+            "tokenize",
+            vec![("tokenizer", "@enc"), ("splits", "{train: t.txt}"), ("sample", "2x @task"), ("seed", "0")],
+        ),
+        ("end", "objective", vec![("classify", "{data: @task, dropout: 0.1}")]),
+        ("tapt", "objective", vec![("mlm", "{data: @text, mask: 0.15}")]),
+        (
+            "model",
+            "train",
+            vec![
+                ("init", "@enc"),
+                ("end_task", "@end"),
+                ("auxiliary", "[@tapt]"),
+                ("weights", "{@end: 0.5, @tapt: 0.5}"),
+                ("epochs", "3"),
+                ("batch", "8"),
+                ("auxiliary_batch", "8"),
+                ("micro_steps", "1"),
+                ("lr", "1e-4"),
+                ("weight_decay", "0.01"),
+                ("betas", "[0.9, 0.98]"),
+                ("eps", "1e-6"),
+                ("head", "{lr: 1e-3, weight_decay: 0.1}"),
+                ("schedule", "linear"),
+                ("warmup", "0.06"),
+                ("clip", "1.0"),
+                ("evaluate_every", "10"),
+                ("patience", "5"),
+                ("metric", "macro_f1"),
+                ("dropout", "true"),
+                ("seed", "0"),
+            ],
+        ),
+        (
+            "test",
+            "evaluate",
+            vec![
+                ("model", "@model"),
+                ("data", "@task"),
+                ("split", "test"),
+                ("metrics", "[accuracy]"),
+                ("batch", "8"),
+            ],
+        ),
+        ("out", "export", vec![("model", "@model")]),
+    ]
+}
+
+fn text(stages: &Stages) -> String {
+    renamed(stages, "")
+}
+
+/// The pipeline's text, every stage's name with `prefix` before it.
+fn renamed(stages: &Stages, prefix: &str) -> String {
+    let mut text = "tartan: 1\nstages:\n".to_owned();
+    for (name, kind, fields) in stages {
+        text.push_str(&format!("  {prefix}{name}:\n    {kind}:\n"));
+        for (field, value) in fields {
+            text.push_str(&format!("      {field}: {}\n", value.replace('@', prefix)));
+        }
+    }
+    text
+}
+
+fn plan_of(text: &str) -> (Plan, Vec<Diagnostic>) {
+    let (spec, mut diagnostics) = Spec::from_text(Path::new("p.yaml"), text, &[]);
+    let outline = outline(&spec, &[], &mut diagnostics);
+    let digest = |path: &PathBuf| Digest::of(path.to_string_lossy().as_bytes());
+    let digests = outline.files().keys().map(|path| (path.clone(), digest(path))).collect();
+    let plan = build(&outline, &digests, &mut diagnostics);
+    (plan, diagnostics)
+}
+
+fn sound(text: &str) -> Plan {
+    let (plan, diagnostics) = plan_of(text);
+    assert!(diagnostics.is_empty(), "{}\n{text}", diagnostics[0]);
+    plan
+}
+
+/// Every stage's key, as if each stage's outputs were a function of its key.
+fn keys(plan: &Plan) -> BTreeMap<String, Digest> {
+    let mut outputs = Outputs::new();
+    let mut keys = BTreeMap::new();
+    let reads: Vec<(NodeId, String)> = plan
+        .ids()
+        .flat_map(|id| plan.node(id).inputs.values().cloned().collect::<Vec<_>>())
+        .filter_map(|input| match input {
+            Input::Output { node, file } => Some((node, file)),
+            Input::File { .. } => None,
+        })
+        .collect();
+    for id in plan.ids() {
+        let key = plan.manifest(id, &outputs).expect("inputs come first").key();
+        keys.insert(plan.node(id).name.clone(), key);
+        for (_, file) in reads.iter().filter(|(node, _)| *node == id) {
+            let made = Digest::of(format!("{key}{file}").as_bytes());
+            outputs.entry(id).or_default().insert(file.clone(), made);
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_parameter_changes_its_stage_and_what_follows_and_nothing_else() {
+    let before = keys(&sound(&text(&stages())));
+    let follows: BTreeMap<&str, &[&str]> = [
+        ("enc", &["enc", "task", "text", "end", "tapt", "model", "test", "out"][..]),
+        ("task", &["task", "text", "end", "tapt", "model", "test", "out"]),
+        ("text", &["text", "tapt", "model", "test", "out"]),
+        ("end", &["end", "model", "test", "out"]),
+        ("tapt", &["tapt", "model", "test", "out"]),
+        ("model", &["model", "test", "out"]),
+        ("test", &["test"]),
+        ("out", &["out"]),
+    ]
+    .into();
+    let changes = [
+        ("enc", "from", "enc2"),
+        ("enc", "seed", "1"),
+        ("task", "splits", "{train: a2.jsonl, dev: b.jsonl, test: c.jsonl}"),
+        ("task", "text", "body"),
+        ("task", "label", "class"),
+        ("task", "max_length", "129"),
+        ("text", "splits", "{train: t2.txt}"),
+        ("text", "sample", "3x @task"),
+        ("text", "sample", "500"),
+        ("text", "sample", "0.5"),
+        ("text", "seed", "1"),
+        ("end", "classify", "{data: @task, dropout: 0.2}"),
+        ("tapt", "mlm", "{data: @text, mask: 0.2}"),
+        ("model", "weights", "{@end: 0.4, @tapt: 0.5}"),
+        ("model", "weights", "uniform"),
+        ("model", "epochs", "4"),
+        ("model", "batch", "9"),
+        ("model", "auxiliary_batch", "9"),
+        ("model", "micro_steps", "2"),
+        ("model", "lr", "2e-4"),
+        ("model", "weight_decay", "0.02"),
+        ("model", "betas", "[0.9, 0.99]"),
+        ("model", "eps", "1e-8"),
+        ("model", "head", "{lr: 2e-3, weight_decay: 0.1}"),
+        ("model", "head", "{lr: 1e-3, weight_decay: 0.2}"),
+        ("model", "schedule", "constant"),
+        ("model", "warmup", "0.1"),
+        ("model", "clip", "0.5"),
+        ("model", "evaluate_every", "11"),
+        ("model", "patience", "6"),
+        ("model", "metric", "accuracy"),
+        ("model", "dropout", "false"),
+        ("model", "seed", "1"),
+        ("test", "split", "dev"),
+        ("test", "metrics", "[macro_f1]"),
+        ("test", "batch", "9"),
+    ];
+    // Every field of the pipeline that is no name of another stage must be among the changes.
+    let references = ["tokenizer", "init", "end_task", "auxiliary", "model", "data"];
+    for (stage, _, fields) in stages() {
+        for (field, _) in fields.iter().filter(|(field, _)| !references.contains(field)) {
+            assert!(
+                changes.iter().any(|(s, f, _)| *s == stage && f == field),
+                "{stage}.{field} is never changed"
+            );
+        }
+    }
+    for (stage, field, value) in changes {
+        let mut changed = stages();
+        let fields = &mut changed.iter_mut().find(|(name, ..)| *name == stage).expect("stage").2;
+        fields.iter_mut().find(|(name, _)| *name == field).expect("field").1 = value;
+        let after = keys(&sound(&text(&changed)));
+        for (name, key) in &before {
+            let should = follows[stage].contains(&name.as_str());
+            assert_eq!(after[name] != *key, should, "{stage}.{field} = {value}: key of {name}");
+        }
+    }
+}
+
+#[test]
+fn a_parameter_at_its_default_is_as_if_it_were_not_said() {
+    let full = keys(&sound(&text(&stages())));
+    let mut bare = stages();
+    for (_, kind, fields) in &mut bare {
+        let defaults: &[&str] = match *kind {
+            "encoder" | "tokenize" => &["seed", "text"],
+            "train" => &[
+                "lr",
+                "weight_decay",
+                "betas",
+                "eps",
+                "head",
+                "schedule",
+                "warmup",
+                "clip",
+                "metric",
+                "dropout",
+                "seed",
+            ],
+            _ => &[],
+        };
+        fields.retain(|(field, _)| !defaults.contains(field));
+    }
+    assert_eq!(keys(&sound(&text(&bare))), full);
+}
+
+proptest! {
+    #[test]
+    fn order_comments_and_names_change_no_key(seed in any::<u64>()) {
+        let mut rng = rng::stream(seed, "test", 0);
+        let plain = text(&stages());
+        let mut shuffled = stages();
+        shuffled.shuffle(&mut rng);
+        for (_, _, fields) in &mut shuffled {
+            fields.shuffle(&mut rng);
+        }
+        let other = renamed(&shuffled, "other-").replace('\n', "   # a comment\n");
+        let renamed = keys(&sound(&other));
+        let mut before: Vec<Digest> = keys(&sound(&plain)).into_values().collect();
+        let mut after: Vec<Digest> = renamed.into_values().collect();
+        before.sort();
+        after.sort();
+        prop_assert_eq!(before, after);
+    }
+}
+
+#[test]
+fn sweep_points_share_what_is_equal_and_names_tell_the_rest_apart() {
+    let mut shared = stages();
+    shared.retain(|(name, ..)| !["tapt", "text", "out"].contains(name));
+    for (name, _, fields) in &mut shared {
+        if *name == "model" {
+            fields.retain(|(field, _)| !["auxiliary", "weights", "seed"].contains(field));
+            fields.push(("seed", "\"${seed}\""));
+        }
+    }
+    let text = text(&shared)
+        + "vars: {seed: 0, unused: x}\nsweep: {unused: [x, y], seed: {range: [0, 3]}}\nreport: {metric: test.accuracy}\n";
+    let plan = sound(&text);
+    let names: Vec<&str> = plan.ids().map(|id| plan.node(id).name.as_str()).collect();
+    assert_eq!(names.len(), 3 + 2 * 3, "{names:?}");
+    assert!(names.contains(&"task") && names.contains(&"model (seed=2)"), "{names:?}");
+    let model = plan.points[4]["model"];
+    assert_eq!(plan.node(model).points, [1, 4]);
+    assert_eq!(plan.points[1]["model"], model);
+}
+
+#[test]
+fn only_what_the_targets_need_is_planned() {
+    let (spec, mut diagnostics) = Spec::from_text(Path::new("p.yaml"), &text(&stages()), &[]);
+    let outline = outline(&spec, &["tapt".to_owned()], &mut diagnostics);
+    assert!(diagnostics.is_empty());
+    assert_eq!(outline.needed, [vec!["enc", "task", "text", "tapt"]]);
+    let mut diagnostics = vec![];
+    super::outline(&spec, &["tapd".to_owned()], &mut diagnostics);
+    assert_eq!(diagnostics[0].help.as_deref(), Some("did you mean `tapt`?"));
+}
+
+#[test]
+fn names_that_make_no_sense_are_placed() {
+    for (from, to, part) in [
+        ("init: enc", "init: end", "names an `encoder` or `train` stage, and `end` is `objective`"),
+        ("init: enc", "init: model", "need each other: model → model"),
+        (
+            "end_task: end\n      auxiliary: [tapt]\n      weights: {end: 0.5, tapt: 0.5}",
+            "end_task: tapt",
+            "is an `mlm` objective",
+        ),
+        (
+            "end_task: end\n      auxiliary: [tapt]\n      weights: {end: 0.5, tapt: 0.5}",
+            "end_task: ned",
+            "did you mean `end`?",
+        ),
+        ("data: task, dropout", "data: enc, dropout", "it may be `task`, `text`"),
+        ("{train: a.jsonl, dev: b.jsonl, test: c.jsonl}", "{train: a.jsonl}", "`task` has no split `test`"),
+        (
+            "      model: model\n      data",
+            "      model: enc\n      data",
+            "a `train` stage with an end-task",
+        ),
+        ("{train: t.txt}", "{dev: t.txt}", "`text` has no split `train`"),
+    ] {
+        let whole = text(&stages());
+        let changed = whole.replacen(from, to, 1);
+        assert_ne!(whole, changed);
+        let (_, diagnostics) = plan_of(&changed);
+        let hit = diagnostics.iter().any(|d| d.place.is_some() && d.to_string().contains(part));
+        assert!(hit, "{to}: {part}\n{diagnostics:#?}");
+    }
+}
+
+#[test]
+fn a_circle_is_named_whole() {
+    let text = "tartan: 1\nstages:\n  a: {train: {init: b, auxiliary: [o], steps: 1}}\n  b: {train: {init: c, auxiliary: [o], steps: 1}}\n  c: {train: {init: a, auxiliary: [o], steps: 1}}\n  o: {objective: {mlm: {data: t}}}\n  t: {tokenize: {tokenizer: e, splits: {train: t.txt}}}\n  e: {encoder: {from: e}}\n";
+    let (_, diagnostics) = plan_of(text);
+    assert_eq!(diagnostics.len(), 1, "{diagnostics:#?}");
+    assert!(diagnostics[0].message.contains("a → b → c → a"), "{}", diagnostics[0]);
+}
+
+#[test]
+fn tokens_of_another_tokenizer_are_refused() {
+    let mut two = stages();
+    two.push(("enc2", "encoder", vec![("from", "enc2")]));
+    for (name, _, fields) in &mut two {
+        if *name == "text" {
+            fields.iter_mut().find(|(field, _)| *field == "tokenizer").expect("field").1 = "enc2";
+        }
+    }
+    let (_, diagnostics) = plan_of(&text(&two));
+    assert!(diagnostics[0].message.contains("tokenizer of `enc2`"), "{diagnostics:#?}");
+}
