@@ -85,9 +85,9 @@ fn text(stages: &Stages) -> String {
 fn renamed(stages: &Stages, prefix: &str) -> String {
     let mut text = "tartan: 1\nstages:\n".to_owned();
     for (name, kind, fields) in stages {
-        text.push_str(&format!("  {prefix}{name}:\n    {kind}:\n"));
+        text += &format!("  {prefix}{name}:\n    {kind}:\n");
         for (field, value) in fields {
-            text.push_str(&format!("      {field}: {}\n", value.replace('@', prefix)));
+            text += &format!("      {field}: {}\n", value.replace('@', prefix));
         }
     }
     text
@@ -194,10 +194,10 @@ fn every_parameter_changes_its_stage_and_what_follows_and_nothing_else() {
         }
     }
     for (stage, field, value) in changes {
-        let mut changed = stages();
-        let fields = &mut changed.iter_mut().find(|(name, ..)| *name == stage).expect("stage").2;
+        let mut other = stages();
+        let fields = &mut other.iter_mut().find(|(name, ..)| *name == stage).expect("stage").2;
         fields.iter_mut().find(|(name, _)| *name == field).expect("field").1 = value;
-        let after = keys(&sound(&text(&changed)));
+        let after = keys(&sound(&text(&other)));
         for (name, key) in &before {
             let should = follows[stage].contains(&name.as_str());
             assert_eq!(after[name] != *key, should, "{stage}.{field} = {value}: key of {name}");
