@@ -284,3 +284,186 @@ fn count<'a>(labels: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, u64> {
     }
     counts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tokenize::tests::{tokenizer_json, vocabulary};
+    use super::*;
+    use crate::action::Format;
+
+    struct Case {
+        params: Tokenize,
+        files: Vec<(&'static str, Format, String)>,
+        base: Option<u64>,
+    }
+
+    impl Case {
+        fn new(files: &[(&'static str, Format, &str)]) -> Self {
+            let params = Tokenize {
+                splits: files.iter().map(|(split, format, _)| ((*split).to_owned(), *format)).collect(),
+                text: Tokenize::default_text(),
+                label: None,
+                max_length: 5,
+                sample: None,
+                seed: 0,
+            };
+            let files =
+                files.iter().map(|(split, format, text)| (*split, *format, (*text).to_owned())).collect();
+            Self { params, files, base: None }
+        }
+
+        fn sampled(mut self, sample: Sample) -> Self {
+            self.params.sample = Some(sample);
+            self
+        }
+
+        fn build(&self) -> Result<Corpus, CorpusError> {
+            let sources: Vec<Source> = self
+                .files
+                .iter()
+                .map(|(split, format, text)| Source {
+                    split,
+                    file: split,
+                    format: *format,
+                    bytes: text.as_bytes(),
+                })
+                .collect();
+            let base_sizes = self.base.map(|base| BTreeMap::from([("train".to_owned(), base)]));
+            let inputs = Inputs {
+                tokenizer: &tokenizer_json(),
+                vocabulary: &vocabulary(),
+                sources: &sources,
+                base_sizes: base_sizes.as_ref(),
+            };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("pool");
+            build(&self.params, &inputs, &pool, &|done, total| assert!(done <= total, "{done} of {total}"))
+        }
+    }
+
+    fn jsonl(records: &[(&str, &str)]) -> String {
+        let line = |(text, label): &(&str, &str)| {
+            serde_json::json!({"text": text, "label": label}).to_string() + "\n"
+        };
+        records.iter().map(line).collect()
+    }
+
+    fn letters(count: usize) -> String {
+        (0..count).map(|i| ["a", "b", "c", "d", "e"][i % 5].to_owned() + "\n").collect()
+    }
+
+    #[test]
+    fn makes_splits_labels_sizes_and_stats() {
+        let train = jsonl(&[("a b", "z"), ("a b c d e", "B")]) + "\n" + &jsonl(&[("", "z")]);
+        let dev = jsonl(&[("c", "a"), ("c", "B"), ("c", "a")]);
+        let corpus = Case::new(&[
+            ("train", Format::Jsonl, train.as_str()),
+            ("dev", Format::Jsonl, dev.as_str()),
+            ("test", Format::Lines, "a"),
+        ])
+        .build()
+        .expect("corpus");
+
+        assert_eq!(corpus.labels, Labels { names: vec!["B".into(), "z".into(), "a".into()], classes: 2 });
+        let train = &corpus.splits["train"];
+        assert_eq!(train.ids, [2, 5, 6, 3, 2, 5, 6, 7, 3, 2, 3]);
+        assert_eq!(train.offsets, [0, 4, 9, 11]);
+        assert_eq!((&train.labels[..], &train.rows[..]), (&[1, 0, 1][..], &[0, 1, 2][..]));
+        assert_eq!(corpus.splits["dev"].labels, [2, 0, 2]);
+        assert_eq!(corpus.splits["test"].labels, [0; 0]);
+        assert_eq!(
+            corpus.sizes(),
+            [("dev", 3), ("test", 1), ("train", 3)].map(|(k, v)| (k.to_owned(), v)).into()
+        );
+        let stats = &corpus.stats["train"];
+        let expected = Stats {
+            texts: 3,
+            source_texts: 3,
+            blank_lines: 1,
+            tokens: 11,
+            mean_length: 11.0 / 3.0,
+            p50_length: 4,
+            p95_length: 5,
+            max_length: 5,
+            truncated: 1,
+            labels: BTreeMap::from([("B".to_owned(), 1), ("z".to_owned(), 2)]),
+        };
+        assert_eq!(*stats, expected);
+        assert_eq!(
+            corpus.warnings,
+            [
+                "2 of the 3 texts of split `dev` have labels that train lacks: `a` (2)",
+                "1 of the 3 texts of split `train` (33.3%) are cut at 5 tokens",
+            ]
+        );
+        for split in corpus.splits.values() {
+            assert_eq!(Split::from_bytes(&split.to_bytes().expect("bytes")).expect("split"), *split);
+        }
+    }
+
+    #[test]
+    fn without_train_every_label_is_a_class() {
+        let (dev, test) = (jsonl(&[("a", "x")]), jsonl(&[("a", "b")]));
+        let case = Case::new(&[("dev", Format::Jsonl, &dev), ("test", Format::Jsonl, &test)]);
+        let corpus = case.build().expect("corpus");
+        assert_eq!(corpus.labels, Labels { names: vec!["b".into(), "x".into()], classes: 2 });
+        assert_eq!(corpus.warnings, [""; 0]);
+        // A train split without labels is another matter: there is no class to learn.
+        let case = Case::new(&[("train", Format::Lines, "a"), ("dev", Format::Jsonl, &dev)]);
+        assert_eq!(case.build().expect("corpus").labels, Labels { names: vec!["x".into()], classes: 0 });
+    }
+
+    #[test]
+    fn samples_train_alone_and_keeps_its_rows() {
+        let text = letters(100);
+        let files = [("train", Format::Lines, text.as_str()), ("dev", Format::Lines, text.as_str())];
+        let whole = Case::new(&files).build().expect("corpus");
+        let sampled = Case::new(&files).sampled(Sample::Fraction(0.1)).build().expect("corpus");
+        assert_eq!((sampled.sizes()["train"], sampled.sizes()["dev"]), (10, 100));
+        assert_eq!((sampled.stats["train"].texts, sampled.stats["train"].source_texts), (10, 100));
+        let train = &sampled.splits["train"];
+        assert!(train.rows.is_sorted());
+        for (index, &row) in train.rows.iter().enumerate() {
+            let row = usize::try_from(row).expect("row");
+            assert_eq!(train.text(index), whole.splits["train"].text(row));
+        }
+        let other = Case { params: Tokenize { seed: 1, ..Case::new(&files).params }, ..Case::new(&files) };
+        let other = other.sampled(Sample::Fraction(0.1)).build().expect("corpus");
+        assert_ne!(other.splits["train"].rows, train.rows);
+    }
+
+    #[test]
+    fn a_sample_keeps_the_classes_of_the_whole() {
+        let train = jsonl(&[("a", "x"), ("b", "y"), ("c", "z")]);
+        let corpus =
+            Case::new(&[("train", Format::Jsonl, &train)]).sampled(Sample::Count(1)).build().expect("corpus");
+        assert_eq!((corpus.sizes()["train"], corpus.labels.classes), (1, 3));
+        assert_eq!(corpus.stats["train"].labels.len(), 1);
+    }
+
+    #[test]
+    fn a_multiple_counts_another_stages_texts() {
+        let text = letters(100);
+        let mut case = Case::new(&[("train", Format::Lines, &text)]).sampled(Sample::Times(10.0));
+        assert!(matches!(case.build(), Err(CorpusError::NoBase)));
+        case.base = Some(7);
+        assert_eq!(case.build().expect("corpus").sizes()["train"], 70);
+        case.base = Some(11);
+        let corpus = case.build().expect("corpus");
+        assert_eq!(corpus.sizes()["train"], 100);
+        assert_eq!(corpus.warnings, ["the sample asks for 110 texts, and `train` has 100: all are taken"]);
+    }
+
+    #[test]
+    fn broken_files_are_all_reported() {
+        let case = Case::new(&[
+            ("train", Format::Jsonl, "x\n"),
+            ("dev", Format::Lines, "\n"),
+            ("test", Format::Lines, "a"),
+        ]);
+        let error = case.build().expect_err("broken");
+        let message = error.to_string();
+        assert!(message.contains("train:1: expected a JSON object"), "{message}");
+        assert!(message.contains("\nsplit `dev` has no text"), "{message}");
+        assert!(error.help().is_some());
+    }
+}

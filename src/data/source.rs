@@ -342,3 +342,181 @@ fn show(file: &str, lines: &[(usize, String)]) -> String {
     }
     shown.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn source(format: Format, bytes: &[u8]) -> Source<'_> {
+        let file = if format == Format::Jsonl { "data/train.jsonl" } else { "data/train.txt" };
+        Source { split: "train", file, format, bytes }
+    }
+
+    fn read(format: Format, bytes: &[u8]) -> Result<Texts<'_>, SourceError> {
+        source(format, bytes).read("text", None)
+    }
+
+    #[track_caller]
+    fn fails(bytes: &[u8], label: Option<&str>, message: &str) {
+        let error = source(Format::Jsonl, bytes).read("text", label).expect_err("a broken line");
+        assert_eq!(error.to_string(), message);
+    }
+
+    #[test]
+    fn lines_with_bom_crlf_blanks_and_no_last_newline() {
+        let texts = read(Format::Lines, b"\xef\xbb\xbffirst\r\n\r\n  \t\n second \n\xe2\x80\x83\nlast")
+            .expect("texts");
+        assert_eq!(texts.texts, ["first", " second ", "last"]);
+        assert_eq!((texts.labels.len(), texts.blank_lines), (0, 3));
+    }
+
+    #[test]
+    fn a_last_newline_is_no_blank_line() {
+        assert_eq!(read(Format::Lines, b"a\n").expect("texts").blank_lines, 0);
+        assert_eq!(read(Format::Lines, b"a\n\n").expect("texts").blank_lines, 1);
+    }
+
+    #[test]
+    fn objects_with_labels_of_each_type() {
+        let bytes = br#"{"metadata": {"a": [1, {}]}, "text": "caf\u00e9 \"x\"", "label": "yes"}
+
+            {"label": 3, "text": ""}
+            {"text": "plain", "label": -7}
+            {"text": "plain", "label": true}"#;
+        let texts = read(Format::Jsonl, bytes).expect("texts");
+        assert_eq!(texts.texts, ["café \"x\"", "", "plain", "plain"]);
+        assert_eq!(texts.labels, ["yes", "3", "-7", "true"]);
+        assert_eq!(texts.blank_lines, 1);
+        assert!(matches!(texts.texts[2], Cow::Borrowed(_)), "a text without escapes is not copied");
+    }
+
+    #[test]
+    fn named_fields_and_files_without_labels() {
+        let bytes = br#"{"sentence": "a", "class": "x", "label": "y"}"#;
+        let texts = source(Format::Jsonl, bytes).read("sentence", Some("class")).expect("texts");
+        assert_eq!((texts.texts, texts.labels), (vec!["a".into()], vec!["x".into()]));
+        let texts =
+            read(Format::Jsonl, b"{\"text\": \"a\", \"label\": null}\n{\"text\": \"b\"}").expect("texts");
+        assert_eq!((texts.texts.len(), texts.labels.len()), (2, 0));
+        // A label's field means nothing in a file of plain lines.
+        let texts = source(Format::Lines, b"a").read("text", Some("class")).expect("texts");
+        assert_eq!(texts.labels.len(), 0);
+    }
+
+    #[test]
+    fn of_a_field_that_comes_twice_the_last_counts() {
+        let bytes = br#"{"text": "a", "label": 1, "text": "b", "label": 2}"#;
+        let texts = read(Format::Jsonl, bytes).expect("texts");
+        assert_eq!((texts.texts, texts.labels), (vec!["b".into()], vec!["2".into()]));
+    }
+
+    #[test]
+    fn says_what_it_expected_and_what_it_found() {
+        fails(
+            b"{\"text\": \"a\"}\n\n{\"txt\": \"b\"}\n[1]\n{\"text\": 5}\n{\"text\": \"c\", \"label\": [0]}\n",
+            None,
+            "\
+data/train.jsonl:3: expected a JSON object with a string \"text\", found: {\"txt\": \"b\"}
+data/train.jsonl:4: expected a JSON object with a string \"text\", found: [1]
+data/train.jsonl:5: expected a JSON object with a string \"text\", found a number there: {\"text\": 5}
+data/train.jsonl:6: expected a string, integer or boolean \"label\", found an array: {\"text\": \"c\", \"label\": [0]}",
+        );
+        fails(
+            b"{\"text\": \"a\n{\"text\": \"a\"} x\n",
+            None,
+            "\
+data/train.jsonl:1: expected a JSON object with a string \"text\", found: {\"text\": \"a (EOF while parsing a string at column 11)
+data/train.jsonl:2: expected a JSON object with a string \"text\", found: {\"text\": \"a\"} x (trailing characters at column 15)",
+        );
+        fails(
+            b"{\"text\": \"caf\xe9\"}",
+            None,
+            "data/train.jsonl:1: expected UTF-8, found the byte 0xe9 at column 14: {\"text\": \"caf\u{fffd}\"}",
+        );
+    }
+
+    #[test]
+    fn every_record_has_a_label_or_none_has() {
+        fails(
+            b"{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\"}\n",
+            None,
+            "data/train.jsonl:2: expected a \"label\", as line 1 has one, found: {\"text\": \"b\"}",
+        );
+        fails(
+            b"{\"text\": \"a\"}\n{\"text\": \"b\", \"label\": 1}\n",
+            None,
+            "data/train.jsonl:1: expected a \"label\", as line 2 has one, found: {\"text\": \"a\"}",
+        );
+        fails(
+            b"{\"text\": \"a\", \"label\": 1}\n",
+            Some("class"),
+            "data/train.jsonl:1: expected a \"class\", found: {\"text\": \"a\", \"label\": 1}",
+        );
+    }
+
+    #[test]
+    fn shows_ten_broken_lines_and_counts_the_rest() {
+        let error = read(Format::Jsonl, "nonsense\n".repeat(1000).as_bytes()).expect_err("broken");
+        let shown = error.to_string();
+        assert_eq!(shown.lines().count(), 11);
+        assert!(
+            shown.lines().nth(9).is_some_and(|line| line.starts_with("data/train.jsonl:10: ")),
+            "{shown}"
+        );
+        assert!(shown.ends_with("data/train.jsonl: and 990 more lines like these"), "{shown}");
+    }
+
+    #[test]
+    fn cuts_what_it_shows_between_characters() {
+        let error = read(Format::Jsonl, "é".repeat(500).as_bytes()).expect_err("broken").to_string();
+        assert!(error.contains(&format!("found: {}… (", "é".repeat(80))), "{error}");
+        assert_eq!(excerpt("a\u{1b}[31m\tb"), "a\u{fffd}[31m b");
+    }
+
+    #[test]
+    fn a_file_without_texts_is_named() {
+        for (bytes, what) in
+            [(&b""[..], "is empty"), (b"\xef\xbb\xbf", "is empty"), (b" \n\r\n", "has only blank lines")]
+        {
+            let error = read(Format::Lines, bytes).expect_err("empty").to_string();
+            assert_eq!(error, format!("split `train` has no text: `data/train.txt` {what}"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes: Vec<u8>) {
+            for format in [Format::Lines, Format::Jsonl] {
+                if let Err(error) = read(format, &bytes) {
+                    prop_assert!(!error.to_string().is_empty());
+                }
+            }
+        }
+
+        #[test]
+        fn never_panics_on_what_is_nearly_json(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "{", "}", "[", "]", ":", ",", "\"", "\"text\"", "\"label\"", "\"a\"", "\\ud800", "1", "-0", "1e999",
+                "true", "null", " ", "\n", "\r", "\u{feff}", "\u{2028}",
+            ]), 0..40),
+        ) {
+            let line = parts.concat();
+            if let Err(error) = read(Format::Jsonl, line.as_bytes()) {
+                prop_assert!(!error.to_string().is_empty());
+            }
+        }
+
+        #[test]
+        fn gives_back_what_was_written(texts in prop::collection::vec(any::<String>(), 1..20)) {
+            let file: String = texts
+                .iter()
+                .map(|text| serde_json::json!({"text": text, "label": text}).to_string() + "\r\n")
+                .collect();
+            let read = read(Format::Jsonl, file.as_bytes()).expect("texts");
+            prop_assert_eq!(&read.texts, &texts);
+            prop_assert_eq!(&read.labels, &texts);
+        }
+    }
+}

@@ -185,3 +185,121 @@ impl Tokens {
 fn start_of(text: &str) -> String {
     text.chars().take(40).collect()
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A tokenizer of whole words with settings that must not leak: it pads to 16 and cuts at 3.
+    pub(in crate::data) fn tokenizer_json() -> Vec<u8> {
+        serde_json::json!({
+            "version": "1.0",
+            "truncation": {"direction": "Left", "max_length": 3, "strategy": "LongestFirst", "stride": 0},
+            "padding": {
+                "strategy": {"Fixed": 16}, "direction": "Right", "pad_to_multiple_of": null,
+                "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]",
+            },
+            "added_tokens": [special(0, "[PAD]"), special(2, "[CLS]"), special(3, "[SEP]"), special(4, "[MASK]")],
+            "normalizer": null,
+            "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+            "decoder": null,
+            "model": {
+                "type": "WordLevel",
+                "vocab": {
+                    "[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4,
+                    "a": 5, "b": 6, "c": 7, "d": 8, "e": 9,
+                },
+                "unk_token": "[UNK]",
+            },
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    pub(in crate::data) fn vocabulary() -> Vocabulary {
+        Vocabulary { size: 10, pad: 0, mask: Some(4), special: vec![0, 1, 2, 3, 4], max_positions: 32 }
+    }
+
+    fn special(id: u32, content: &str) -> serde_json::Value {
+        serde_json::json!({
+            "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        })
+    }
+
+    fn with(change: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+        let mut json = serde_json::from_slice(&tokenizer_json()).expect("json");
+        change(&mut json);
+        json.to_string().into_bytes()
+    }
+
+    #[track_caller]
+    fn fails(tokenizer: &[u8], max_length: u32, message: &str) {
+        let Err(error) = TextEncoder::new(tokenizer, &vocabulary(), max_length) else {
+            panic!("no error: {message}")
+        };
+        assert!(error.to_string().starts_with(message), "{error}");
+        assert!(error.help().is_some(), "{error}");
+    }
+
+    #[test]
+    fn keeps_special_tokens_and_cuts_on_the_right() {
+        let encoder = TextEncoder::new(&tokenizer_json(), &vocabulary(), 5).expect("tokenizer");
+        let tokens = encoder.encode(&["a b c", "a b c d e", "", "x [MASK]"]).expect("tokens");
+        assert_eq!(tokens.ids, [2, 5, 6, 7, 3, 2, 5, 6, 7, 3, 2, 3, 2, 1, 4, 3]);
+        assert_eq!(tokens.lengths, [5, 5, 2, 4]);
+        assert_eq!(tokens.truncated, 1);
+    }
+
+    #[test]
+    fn order_does_not_depend_on_threads() {
+        let encoder = TextEncoder::new(&tokenizer_json(), &vocabulary(), 32).expect("tokenizer");
+        let texts: Vec<String> = (0..1000).map(|i| ["a", " b", " c"].concat().repeat(i % 11)).collect();
+        let encode = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("pool");
+            pool.install(|| encoder.encode(&texts)).expect("tokens")
+        };
+        let one = encode(1);
+        assert_eq!(one.lengths.len(), 1000);
+        assert_eq!(one.lengths.iter().sum::<usize>(), one.ids.len());
+        assert_eq!(encode(4), one);
+    }
+
+    #[test]
+    fn merges_are_never_dropped_by_chance() {
+        let tokenizer = with(|json| {
+            json["model"] = serde_json::json!({
+                "type": "BPE", "dropout": 0.5, "unk_token": "[UNK]", "continuing_subword_prefix": null,
+                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+                "vocab": {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "a": 5, "b": 6, "ab": 7},
+                "merges": [["a", "b"]],
+            });
+        });
+        let encoder = TextEncoder::new(&tokenizer, &vocabulary(), 5).expect("tokenizer");
+        let tokens = encoder.encode(&["ab"; 64]).expect("tokens");
+        assert_eq!(tokens.ids, [2, 7, 3].repeat(64));
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit_the_encoder() {
+        fails(&tokenizer_json(), 33, "max_length 33 is more than the 32 positions");
+        fails(&tokenizer_json(), 2, "max_length 2 leaves no room");
+        fails(&tokenizer_json(), 0, "max_length 0 leaves no room");
+        fails(b"{}", 5, "tokenizer.json is no tokenizer: ");
+        fails(b"", 5, "tokenizer.json is no tokenizer: ");
+        let more = with(|json| json["model"]["vocab"]["f"] = 10.into());
+        fails(&more, 5, "tokenizer.json gives ids up to 10, but the encoder's vocabulary has 10");
+        let apart = with(|json| json["post_processor"]["sep"][1] = 99.into());
+        fails(&apart, 5, "tokenizer.json gives ids up to 99, but the encoder's vocabulary has 10");
+    }
+
+    #[test]
+    fn a_text_without_any_token_is_an_error() {
+        let bare = with(|json| json["post_processor"] = serde_json::Value::Null);
+        let encoder = TextEncoder::new(&bare, &vocabulary(), 5).expect("tokenizer");
+        assert_eq!(encoder.encode(&["a b"]).expect("tokens").ids, [5, 6]);
+        let error = encoder.encode(&["a", " "]).expect_err("no token");
+        assert_eq!(error.to_string(), "a text has no token at all: ` `");
+    }
+}
