@@ -138,6 +138,13 @@ pub enum Event {
         /// Whether every output equals, byte for byte, that of the nearest earlier run of this stage.
         unchanged: bool,
     },
+    /// A running stage was put back: something that it reads is made again first.
+    StageRetried {
+        /// The stage.
+        stage: String,
+        /// Why, in a few words.
+        because: String,
+    },
     /// A stage failed; nothing of it was kept but its log.
     StageFailed {
         /// The stage.
