@@ -15,7 +15,7 @@ impl Flavour {
         }
     }
 
-    /// What the kept headers and libraries take once unpacked, in bytes: measured on x86_64, rounded up.
+    /// What the kept headers and libraries take once unpacked, in bytes: measured on `x86_64`, rounded up.
     pub(crate) fn unpacked(self) -> u64 {
         match self {
             Self::Cpu => 550_000_000,
