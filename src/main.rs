@@ -1,5 +1,5 @@
-//! The command line.
+//! The command line: parse, call, turn the result into an exit code.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    tartan::cli::main(std::env::args_os())
 }

@@ -183,6 +183,20 @@ impl Spec {
         if self.overrides.iter().any(|(set, _)| at.within(set)) { None } else { self.text.place(at) }
     }
 
+    /// The place of a stage's parameter, by its path in the stage's key: the field that says it, or else
+    /// the stage. A key groups some fields that stand side by side in a block (`body.lr` is `lr`).
+    pub fn field_place(&self, stage: &str, path: &[String]) -> Option<Place> {
+        let stage = At::top().key("stages").key(stage);
+        let kinds = self.points.first().and_then(|point| {
+            let name = stage.last_key();
+            Some(point.stages.get(&name)?.kind())
+        })?;
+        let block = stage.key(kinds);
+        let within = |path: &[String]| path.iter().fold(block.clone(), |at, key| at.key(key));
+        let tails = (0..path.len()).map(|skip| &path[skip..]);
+        tails.filter(|tail| !tail.is_empty()).find_map(|tail| self.text.exact(&within(tail))).or_else(|| self.place(&stage.on_key()))
+    }
+
     /// A diagnostic about what stands at `at`.
     pub fn diagnose(&self, at: &At, mut diagnostic: Diagnostic) -> Diagnostic {
         diagnostic.place = self.place(at);

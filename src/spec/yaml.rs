@@ -99,6 +99,14 @@ impl At {
         Self { steps: self.steps.clone(), of_key: true }
     }
 
+    /// The name of the field that this is the value of; empty for an item of a list.
+    pub(super) fn last_key(&self) -> String {
+        match self.steps.last() {
+            Some(Step::Key(key)) => key.clone(),
+            _ => String::new(),
+        }
+    }
+
     /// Whether this is the top.
     pub(super) fn is_top(&self) -> bool {
         self.steps.is_empty()
@@ -175,7 +183,7 @@ impl Text {
             }
         };
         for (at, nth) in duplicates {
-            let mut diagnostic = Diagnostic::error(format!("duplicate key `{}`", last_key(&at)));
+            let mut diagnostic = Diagnostic::error(format!("duplicate key `{}`", at.last_key()));
             if let Some(place) = self.find(&at.on_key(), nth) {
                 diagnostic = diagnostic.at(place);
             }
@@ -185,6 +193,11 @@ impl Text {
             errors.push(diagnostic.help("keep one of them"));
         }
         node
+    }
+
+    /// The place of a node, if the text has it.
+    pub(super) fn exact(&self, at: &At) -> Option<Place> {
+        self.find(at, 0)
     }
 
     /// The place of a node, or of the nearest one around it that the text has.
@@ -231,13 +244,6 @@ impl Text {
             diagnostic = diagnostic.at(Place { width: 1, ..place });
         }
         diagnostic
-    }
-}
-
-fn last_key(at: &At) -> String {
-    match at.steps.last() {
-        Some(Step::Key(key)) => key.clone(),
-        _ => String::new(),
     }
 }
 

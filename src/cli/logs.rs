@@ -1,0 +1,51 @@
+//! `tartan logs`
+
+use super::pipeline::Which;
+use super::{Exit, Fault, out};
+use crate::exec::{NodeStatus, known};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The stage
+    stage: String,
+    #[command(flatten)]
+    which: Which,
+    /// Print only where the log is
+    #[arg(long)]
+    path: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
+    let loaded = args.which.load()?;
+    let ids = loaded.nodes(&args.stage)?;
+    let status = known(&loaded.plan, &loaded.store, &std::collections::BTreeSet::new())?;
+    let several = ids.len() > 1;
+    let mut printed = false;
+    for id in ids {
+        let node = loaded.plan.node(id);
+        let key = match status.node(id) {
+            NodeStatus::Cached(record) => Some(record.key),
+            NodeStatus::Run(manifest) => Some(manifest.key()),
+            NodeStatus::Waits(_) => {
+                loaded.store.latest(&node.name, &loaded.plan.pipeline)?.map(|record| record.key)
+            }
+        };
+        let path = key.map(|key| loaded.store.log_path(&key)).filter(|path| path.exists());
+        let Some(path) = path else {
+            out::note(format_args!("{}: no log; it has not run yet", node.name));
+            continue;
+        };
+        printed = true;
+        if args.path {
+            out::line(path.display());
+            continue;
+        }
+        if several {
+            out::line(format_args!("== {} ({})", node.name, path.display()));
+        }
+        let bytes = std::fs::read(&path)
+            .map_err(|error| Fault::failed(format!("failed to read {}: {error}", path.display()), None))?;
+        out::bytes(&bytes);
+    }
+    Ok(if printed { Exit::Done } else { Exit::Failed })
+}

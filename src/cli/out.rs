@@ -1,0 +1,83 @@
+//! Writing to the terminal. A reader that goes away (`| head`) ends the program quietly.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+use super::Fault;
+use crate::diag::{self, Diagnostic};
+
+/// A line of a result.
+pub(super) fn line(text: impl Display) {
+    if let Err(error) = writeln!(io::stdout().lock(), "{text}") {
+        gone(&error);
+    }
+}
+
+/// Bytes of a result, as they are.
+pub(super) fn bytes(bytes: &[u8]) {
+    if let Err(error) = io::stdout().lock().write_all(bytes) {
+        gone(&error);
+    }
+}
+
+/// A line that is no result.
+pub(super) fn note(text: impl Display) {
+    if let Err(error) = writeln!(io::stderr().lock(), "{text}") {
+        gone(&error);
+    }
+}
+
+/// Every diagnostic, in the order of the file, a blank line between two.
+pub(super) fn diagnostics(mut diagnostics: Vec<Diagnostic>) {
+    diag::sort(&mut diagnostics);
+    let texts: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    if !texts.is_empty() {
+        note(texts.join("\n\n"));
+    }
+}
+
+/// Why a command failed; several faults end with their number.
+pub(super) fn fault(fault: &Fault) {
+    diagnostics(fault.diagnostics.clone());
+    let errors = fault.diagnostics.iter().filter(|d| d.severity == diag::Severity::Error).count();
+    if errors > 1 {
+        note(format_args!("\n{errors} errors; nothing was run"));
+    }
+}
+
+/// `1.2 MB`
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// `3 stages`, `1 stage`
+pub(super) fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn gone(error: &io::Error) {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        for (bytes, text) in
+            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (90_868_376, "90.9 MB"), (999_999, "1.0 MB")]
+        {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}

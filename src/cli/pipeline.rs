@@ -1,0 +1,202 @@
+//! From the words of a command to a plan over a store: what every command on a pipeline begins with.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, out};
+use crate::diag::{Diagnostic, Severity, nearest};
+use crate::plan::{self, NodeId, Plan};
+use crate::spec::{Source, Spec};
+use crate::store::Store;
+
+/// Which pipeline, and how.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Choice {
+    /// Set a variable, or a field by its path (stages.model.train.epochs=3); may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", global = false)]
+    pub(super) sets: Vec<String>,
+    /// The store's folder [default: `cache` in the nearest folder upwards that has one or is a git root]
+    #[arg(long, value_name = "DIR", env = "TARTAN_CACHE")]
+    pub(super) cache: Option<PathBuf>,
+}
+
+/// A pipeline that is sound, its plan, and the store.
+pub(super) struct Loaded {
+    pub(super) spec: Spec,
+    pub(super) plan: Plan,
+    pub(super) store: Store,
+}
+
+/// Reads the pipeline, checks it, hashes its files and builds its plan. Warnings are printed; errors all
+/// come back at once.
+pub(super) fn load(file: &Path, targets: &[String], choice: &Choice) -> Result<Loaded, Fault> {
+    let (spec, mut diagnostics) = Spec::load(file, &choice.sets);
+    let outline = plan::outline(&spec, targets, &mut diagnostics);
+    let files = outline.files();
+    for source in files.values() {
+        if let Some(fault) = unreadable(source) {
+            diagnostics.push(spec.diagnose(&source.at, fault));
+        }
+    }
+    give_up_on_errors(&mut diagnostics)?;
+
+    let store = Store::open(&store_root(file, choice))?;
+    let paths: Vec<PathBuf> = files.keys().cloned().collect();
+    let mut digests = BTreeMap::new();
+    for ((path, source), digest) in files.iter().zip(store.digest_files(&paths)) {
+        match digest {
+            Ok(digest) => {
+                digests.insert(path.clone(), digest);
+            }
+            Err(error) => diagnostics.push(spec.diagnose(&source.at, Diagnostic::error(error.to_string()))),
+        }
+    }
+    store.save_memo()?;
+    let plan = plan::build(&outline, &digests, &mut diagnostics);
+    give_up_on_errors(&mut diagnostics)?;
+    out::diagnostics(diagnostics);
+    Ok(Loaded { spec, plan, store })
+}
+
+fn give_up_on_errors(diagnostics: &mut Vec<Diagnostic>) -> Result<(), Fault> {
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        return Err(Fault::wrong(std::mem::take(diagnostics)));
+    }
+    Ok(())
+}
+
+/// Why a source cannot be read, if it cannot.
+fn unreadable(source: &Source) -> Option<Diagnostic> {
+    let shown = source.path.display();
+    match std::fs::metadata(&source.path) {
+        Ok(meta) if meta.is_file() => None,
+        Ok(_) => Some(Diagnostic::error(format!("`{shown}` is not a file"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let fault = Diagnostic::error(format!("there is no file `{shown}`"));
+            let folder = source.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new("."));
+            let Ok(entries) = std::fs::read_dir(folder) else {
+                return Some(fault.help(format!(
+                    "there is no folder `{}` either; paths are relative to the pipeline's file",
+                    folder.display()
+                )));
+            };
+            let names: Vec<String> =
+                entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+            let wanted = source.path.file_name()?.to_string_lossy().into_owned();
+            Some(match nearest(&wanted, names.iter().map(String::as_str)) {
+                Some(near) => fault.help(format!("did you mean `{near}`?")),
+                None if wanted == "model.safetensors" => fault.help(
+                    "the folder has no weights in safetensors; `model.save_pretrained(DIR)` of transformers \
+                     writes them, and `random: DIR` draws them anew",
+                ),
+                None => fault.help("paths are relative to the pipeline's file"),
+            })
+        }
+        Err(error) => Some(Diagnostic::error(format!("failed to read `{shown}`: {error}"))),
+    }
+}
+
+/// The store's folder: as chosen, else `cache` in the nearest folder upwards from the pipeline that has
+/// one or is a git root, else beside the pipeline.
+pub(super) fn store_root(from: &Path, choice: &Choice) -> PathBuf {
+    if let Some(cache) = &choice.cache {
+        return cache.clone();
+    }
+    let absolute = std::path::absolute(from).unwrap_or_else(|_| from.to_owned());
+    let start = if absolute.is_dir() { absolute.as_path() } else { absolute.parent().unwrap_or(Path::new("/")) };
+    start
+        .ancestors()
+        .find(|folder| folder.join("cache").is_dir() || folder.join(".git").exists())
+        .unwrap_or(start)
+        .join("cache")
+}
+
+/// The pipeline of a command that may leave it out: the given one, else that of the last run.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Which {
+    /// The pipeline's file [default: that of the last run on this store]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) choice: Choice,
+}
+
+/// What `run` leaves behind for the commands that come after it.
+#[derive(Debug, Serialize, Deserialize)]
+struct LastRun {
+    pipeline: PathBuf,
+    sets: Vec<String>,
+}
+
+const LAST_RUN: &str = "last-run.json";
+
+/// Remembers a run for the commands that name no pipeline.
+pub(super) fn remember(store: &Store, file: &Path, sets: &[String]) -> std::io::Result<()> {
+    let pipeline = std::path::absolute(file)?;
+    let text = serde_json::to_string_pretty(&LastRun { pipeline, sets: sets.to_vec() })?;
+    let path = store.root().join(LAST_RUN);
+    if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    let mut file = tempfile::NamedTempFile::new_in(store.root())?;
+    std::io::Write::write_all(&mut file, text.as_bytes())?;
+    file.persist(&path)?;
+    Ok(())
+}
+
+impl Which {
+    /// Loads the pipeline with everything in it, whatever the targets are.
+    pub(super) fn load(&self) -> Result<Loaded, Fault> {
+        if let Some(file) = &self.pipeline {
+            return load(file, &[], &self.choice);
+        }
+        let root = store_root(Path::new("."), &self.choice);
+        let last = std::fs::read_to_string(root.join(LAST_RUN))
+            .ok()
+            .and_then(|text| serde_json::from_str::<LastRun>(&text).ok());
+        let Some(last) = last else {
+            let fault = Diagnostic::error("which pipeline? none was run on this store yet")
+                .note(format!("the store is {}", root.display()))
+                .help("name it: `--pipeline FILE`");
+            return Err(Fault::wrong(vec![fault]));
+        };
+        let mut choice = Choice { cache: Some(root), ..self.choice.clone() };
+        if choice.sets.is_empty() {
+            choice.sets = last.sets;
+        }
+        load(&last.pipeline, &[], &choice)
+    }
+}
+
+impl Loaded {
+    /// The nodes of a stage, by its name in the pipeline or a node's display name.
+    pub(super) fn nodes(&self, stage: &str) -> Result<Vec<NodeId>, Fault> {
+        let ids: Vec<NodeId> = self
+            .plan
+            .ids()
+            .filter(|id| {
+                let node = self.plan.node(*id);
+                let aliased = || self.plan.points.iter().any(|point| point.get(stage) == Some(id));
+                node.stage == stage || node.name == stage || aliased()
+            })
+            .collect();
+        if !ids.is_empty() {
+            return Ok(ids);
+        }
+        let known: Vec<&str> = self.spec.points.iter().flat_map(|point| point.stages.keys().map(String::as_str)).collect();
+        let fault = if known.contains(&stage) {
+            Diagnostic::error(format!("no result needs stage `{stage}`"))
+                .help(format!("plan it by name: `tartan plan {} {stage}`", self.spec.file.display()))
+        } else {
+            let fault = Diagnostic::error(format!("unknown stage `{stage}`"));
+            match nearest(stage, known) {
+                Some(near) => fault.help(format!("did you mean `{near}`?")),
+                None => fault.help("`tartan graph` shows the stages"),
+            }
+        };
+        Err(Fault::wrong(vec![fault]))
+    }
+}

@@ -1,0 +1,191 @@
+//! `tartan run`: from a pipeline to its tables.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use super::pipeline::{self, Choice, Loaded};
+use super::{Exit, Fault, out, plan};
+use crate::diag::Diagnostic;
+use crate::event::{Event, Level};
+use crate::exec::{self, DeviceChoice, Options, Outcome, Stop, known};
+use crate::report::progress::{EventLog, Progress};
+use crate::report::table;
+use crate::store::StoreError;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The pipeline's file
+    pipeline: PathBuf,
+    /// Stages to have [default: every `evaluate` and `export` stage]
+    targets: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+    /// Stages at a time [default: as many as can run side by side, at most one a core]
+    #[arg(short, long, value_name = "N", value_parser = positive)]
+    jobs: Option<usize>,
+    /// Threads of each stage [default: the cores, shared out over the jobs]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    threads: Option<usize>,
+    /// Where to train: auto, cpu, cuda, or one GPU as cuda:N
+    #[arg(long, default_value = "auto", value_parser = device)]
+    device: DeviceChoice,
+    /// After a failure, go on with what does not depend on it
+    #[arg(short, long)]
+    keep_going: bool,
+    /// Run this stage even if its result is there; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    force: Vec<String>,
+    /// Show what would run, and run nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Show failures and tables only
+    #[arg(short, long)]
+    quiet: bool,
+    /// Write what happens to a file, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
+    let loaded = pipeline::load(&args.pipeline, &args.targets, &args.choice)?;
+    let mut force = BTreeSet::new();
+    for stage in &args.force {
+        loaded.nodes(stage)?;
+        force.insert(stage.clone());
+    }
+    if args.dry_run {
+        let status = known(&loaded.plan, &loaded.store, &force)?;
+        plan::print(&loaded, &status, false)?;
+        return Ok(Exit::Done);
+    }
+    if let Err(error) = pipeline::remember(&loaded.store, &args.pipeline, &args.choice.sets) {
+        out::note(format_args!("warning: `why`, `show` and `logs` will want `--pipeline`: {error}"));
+    }
+    let options = Options {
+        jobs: args.jobs,
+        threads: args.threads,
+        device: args.device,
+        keep_going: args.keep_going,
+        force,
+        worker: worker(),
+        command: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        git_commit: git_commit(&args.pipeline),
+    };
+    let stop = Stop::install().map_err(|error| Fault::failed(format!("failed to watch for signals: {error}"), None))?;
+    let mut progress = Progress::new(args.quiet);
+    let mut log = match &args.events {
+        Some(path) => Some(EventLog::create(path).map_err(|error| {
+            let fault = Diagnostic::error(format!("failed to write events to `{}`: {error}", path.display()));
+            Fault::wrong(vec![fault])
+        })?),
+        None => None,
+    };
+    let mut lost_events = None;
+    let mut on_event = |event: Event| {
+        progress.show(&event);
+        if let Some(Err(error)) = log.as_mut().map(|log| log.write(&event)) {
+            lost_events.get_or_insert(error);
+        }
+    };
+
+    let mut outcome = exec::run(&loaded.plan, &loaded.store, &options, &stop, &mut on_event)?;
+    let tables = match tables(&loaded, &outcome) {
+        // A damaged result is found when it is read: it was set aside, and is made again now.
+        Err(StoreError::Corrupt { digest }) if !stop.asked() => {
+            on_event(Event::RunNote {
+                level: Level::Warning,
+                text: format!("a result in the store was damaged ({}); making it again", digest.short()),
+            });
+            let options = Options { force: BTreeSet::new(), ..options };
+            outcome = exec::run(&loaded.plan, &loaded.store, &options, &stop, &mut on_event)?;
+            tables(&loaded, &outcome)
+        }
+        other => other,
+    };
+    drop(on_event);
+    progress.finish();
+    if let Some(error) = lost_events {
+        out::note(format_args!("warning: some events were not written: {error}"));
+    }
+    for table in tables? {
+        out::line("");
+        out::bytes(table.text(std::io::stdout().is_terminal()).as_bytes());
+    }
+    Ok(if outcome.interrupted {
+        Exit::Interrupted
+    } else if outcome.failed > 0 {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+fn tables(loaded: &Loaded, outcome: &Outcome) -> Result<Vec<table::Table>, StoreError> {
+    loaded
+        .spec
+        .reports
+        .iter()
+        .map(|report| table::build(report, &loaded.spec, &loaded.plan, &outcome.outputs, &loaded.store))
+        .collect()
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("a whole number of at least 1".to_owned()),
+    }
+}
+
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "cuda" => Ok(DeviceChoice::Cuda(None)),
+        other => match other.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
+            Some(n) => Ok(DeviceChoice::Cuda(Some(n))),
+            None => Err("one of auto, cpu, cuda, cuda:N".to_owned()),
+        },
+    }
+}
+
+/// The worker's program: `TARTAN_WORKER`, else the one beside this program, else one on the path.
+fn worker() -> PathBuf {
+    const NAME: &str = "tartan-worker";
+    if let Some(path) = std::env::var_os("TARTAN_WORKER") {
+        return path.into();
+    }
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.canonicalize().ok()?.parent()?.join(NAME)));
+    let on_path = || {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join(NAME)).find(|file| file.is_file())
+    };
+    match beside {
+        Some(path) if path.is_file() => path,
+        Some(path) => on_path().unwrap_or(path),
+        None => on_path().unwrap_or_else(|| NAME.into()),
+    }
+}
+
+/// The commit that the pipeline's repository is at, read from its files: starting `git` would take longer
+/// than all else of a run that has nothing to do.
+fn git_commit(pipeline: &Path) -> Option<String> {
+    let pipeline = std::path::absolute(pipeline).ok()?;
+    let git = pipeline.ancestors().skip(1).map(|folder| folder.join(".git")).find(|git| git.exists())?;
+    let read = |path: PathBuf| Some(std::fs::read_to_string(path).ok()?.trim().to_owned());
+    // In a worktree, `.git` is a file that names the folder.
+    let git = if git.is_file() {
+        git.parent()?.join(read(git.clone())?.strip_prefix("gitdir:")?.trim())
+    } else {
+        git
+    };
+    let head = read(git.join("HEAD"))?;
+    let Some(reference) = head.strip_prefix("ref:").map(str::trim) else { return Some(head) };
+    let common = read(git.join("commondir")).map_or_else(|| git.clone(), |common| git.join(common));
+    read(git.join(reference)).or_else(|| read(common.join(reference))).or_else(|| {
+        let packed = read(common.join("packed-refs"))?;
+        let line = packed.lines().find(|line| line.ends_with(reference))?;
+        Some(line.split_whitespace().next()?.to_owned())
+    })
+}

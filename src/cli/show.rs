@@ -1,0 +1,96 @@
+//! `tartan show`: a stage's artifacts, parameters and provenance.
+
+use super::pipeline::{Loaded, Which};
+use super::{Exit, Fault, out};
+use crate::action::roles;
+use crate::exec::{NodeStatus, known};
+use crate::plan::Input;
+use crate::report::changes::flatten;
+use crate::store::Record;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The stage
+    stage: String,
+    #[command(flatten)]
+    which: Which,
+    /// Print the record as JSON, a line a stage
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
+    let loaded = args.which.load()?;
+    let ids = loaded.nodes(&args.stage)?;
+    let status = known(&loaded.plan, &loaded.store, &std::collections::BTreeSet::new())?;
+    for (i, id) in ids.into_iter().enumerate() {
+        let node = loaded.plan.node(id);
+        let NodeStatus::Cached(record) = status.node(id) else {
+            out::note(format_args!("{}: no result yet; `tartan why {}` says what it waits for", node.name, node.stage));
+            continue;
+        };
+        if args.json {
+            let text = serde_json::to_string(record)
+                .map_err(|error| Fault::failed(format!("failed to write the record as JSON: {error}"), None))?;
+            out::line(text);
+            continue;
+        }
+        if i > 0 {
+            out::line("");
+        }
+        let kind = node.action.kind();
+        out::line(format_args!("{}  ({kind})  {}", node.name, record.key));
+        out::line("  artifacts");
+        for (name, output) in &record.outputs {
+            let path = loaded.store.object(&output.digest);
+            out::line(format_args!("    {name:24} {:>9}  {}", out::size(output.size), path.display()));
+        }
+        out::line("  parameters (the rest are at their defaults)");
+        for (path, value) in flatten(&record.manifest.parameters) {
+            out::line(format_args!("    {:24} {value}", path.join(".")));
+        }
+        out::line("  inputs");
+        for (role, digest) in &record.manifest.inputs {
+            let from = match node.inputs.get(role) {
+                Some(Input::File { name, .. }) => name.clone(),
+                Some(Input::Output { node, .. }) => loaded.plan.node(*node).name.clone(),
+                None => String::new(),
+            };
+            out::line(format_args!("    {role:32} {}  {from}", digest.short()));
+        }
+        provenance(record);
+        summary(&loaded, record)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn provenance(record: &Record) {
+    let made = &record.provenance;
+    out::line("  provenance");
+    out::line(format_args!("    {:24} {}", "command", made.command.join(" ")));
+    if let Some(commit) = &made.git_commit {
+        out::line(format_args!("    {:24} {commit}", "git commit"));
+    }
+    for (what, version) in &made.versions {
+        out::line(format_args!("    {:24} {version}", format!("{what} version")));
+    }
+    out::line(format_args!("    {:24} {}, {}, {}", "where", made.host, made.device, out::count(made.threads, "thread")));
+    out::line(format_args!("    {:24} {:.1} s, at {} s after 1970", "took", made.seconds, made.started));
+    if let Some(peak) = made.peak_memory {
+        out::line(format_args!("    {:24} {}", "peak memory", out::size(peak)));
+    }
+}
+
+/// What the small JSON artifacts of a stage say.
+fn summary(loaded: &Loaded, record: &Record) -> Result<(), Fault> {
+    for file in [roles::METRICS, roles::TRAIN, roles::ENCODER, roles::STATS] {
+        let Some(output) = record.outputs.get(file) else { continue };
+        let bytes = loaded.store.read(&output.digest)?;
+        let Ok(value) = serde_json::from_slice::<serde_json::Value>(&bytes) else { continue };
+        out::line(format_args!("  {file}"));
+        for (path, value) in flatten(&value).into_iter().take(40) {
+            out::line(format_args!("    {:24} {value}", path.join(".")));
+        }
+    }
+    Ok(())
+}
