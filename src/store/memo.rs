@@ -168,3 +168,108 @@ fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A store and a file of its user.
+    fn world(text: &str) -> (TempDir, Store, PathBuf) {
+        let folder = TempDir::new().expect("folder");
+        let store = Store::open(&folder.path().join("cache")).expect("store");
+        let path = folder.path().join("data.jsonl");
+        fs::write(&path, text).expect("write");
+        (folder, store, path)
+    }
+
+    /// Makes the memo believe that the file was hashed so long after it was written, and that it held
+    /// `of` then. (A file's time of change cannot be set back.)
+    fn plant(store: &Store, path: &Path, seconds: i64, of: &[u8]) {
+        store.digest_file(path).expect("digest");
+        let mut memo = store.memo();
+        let entries = memo.entries.as_mut().expect("loaded");
+        let entry = entries.get_mut(path.to_str().expect("UTF-8")).expect("entry");
+        entry.hashed_at = entry.stamp.changed.max(entry.stamp.modified) + seconds * 1_000_000_000;
+        entry.digest = Digest::of(of);
+        memo.unsaved = true;
+    }
+
+    #[test]
+    fn an_old_file_that_looks_the_same_is_not_read_again() {
+        let (_folder, store, path) = world("one");
+        assert_eq!(store.digest_file(&path).expect("digest"), Digest::of(b"one"));
+        plant(&store, &path, 3, b"as remembered");
+        assert_eq!(store.digest_file(&path).expect("digest"), Digest::of(b"as remembered"));
+        store.save_memo().expect("save");
+        let other = Store::open(store.root()).expect("open");
+        assert_eq!(other.digest_file(&path).expect("digest"), Digest::of(b"as remembered"));
+    }
+
+    #[test]
+    fn a_file_as_young_as_the_memo_is_read_again() {
+        let (_folder, store, path) = world("one");
+        for seconds in [-3600, 0, 1, 2] {
+            plant(&store, &path, seconds, b"as remembered");
+            assert_eq!(store.digest_file(&path).expect("digest"), Digest::of(b"one"), "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_file_that_looks_different_is_read_again() {
+        let (_folder, store, path) = world("one");
+        plant(&store, &path, 3, b"as remembered");
+        let times = fs::metadata(&path).expect("metadata").modified().expect("time");
+        // The same size and time of modification: the time of change tells.
+        std::thread::sleep(Duration::from_millis(20));
+        fs::write(&path, "two").expect("write");
+        File::options().write(true).open(&path).expect("open").set_modified(times).expect("set");
+        assert_eq!(store.digest_file(&path).expect("digest"), Digest::of(b"two"));
+
+        plant(&store, &path, 3, b"as remembered");
+        let other = path.with_extension("new");
+        fs::write(&other, "six").expect("write");
+        fs::rename(&other, &path).expect("rename");
+        assert_eq!(store.digest_file(&path).expect("digest"), Digest::of(b"six"));
+    }
+
+    #[test]
+    fn a_damaged_memo_is_no_memo_and_savers_keep_each_others_digests() {
+        let (folder, store, path) = world("one");
+        plant(&store, &path, 3, b"as remembered");
+        store.save_memo().expect("save");
+        let other_path = folder.path().join("other");
+        fs::write(&other_path, "two").expect("write");
+        let other = Store::open(store.root()).expect("open");
+        other.digest_file(&other_path).expect("digest");
+        store.digest_file(&folder.path().join("cache/format")).expect("digest");
+        store.save_memo().expect("save");
+        other.save_memo().expect("save");
+        assert_eq!(load(&store.memo_path()).expect("load").len(), 3);
+
+        fs::remove_file(&other_path).expect("remove");
+        store.gc(&std::collections::BTreeSet::new(), false).expect("gc");
+        assert_eq!(load(&store.memo_path()).expect("load").len(), 2, "who is gone is forgotten");
+
+        let mut bytes = fs::read(store.memo_path()).expect("read");
+        bytes[100] ^= 1;
+        fs::write(store.memo_path(), bytes).expect("write");
+        let fresh = Store::open(store.root()).expect("open");
+        assert_eq!(fresh.digest_file(&path).expect("digest"), Digest::of(b"one"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let (folder, store, path) = world("one");
+        let paths = [path, folder.path().to_owned(), folder.path().join("none"), "/dev/null".into()];
+        let digests = store.digest_files(&paths);
+        assert!(digests[0].is_ok());
+        assert!(matches!(&digests[1], Err(StoreError::NotAFile { .. })));
+        let text = digests[2].as_ref().expect_err("none").to_string();
+        assert!(text.contains("none: No such file"), "{text}");
+        assert!(matches!(&digests[3], Err(StoreError::NotAFile { .. })));
+    }
+}

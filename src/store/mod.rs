@@ -138,10 +138,17 @@ impl Store {
         let root = std::path::absolute(root).map_err(at("find", root))?;
         let store = Self { inner: Arc::new(Inner { root, memo: Mutex::default() }) };
         let format = store.root().join("format");
-        match fs::read_to_string(&format) {
-            Ok(text) => store.check_format(&text)?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => store.create(&format)?,
-            Err(e) => return Err(at("read", &format)(e)),
+        let known = found(fs::read_to_string(&format)).map_err(at("open the store", store.root()))?;
+        match &known {
+            Some(text) => store.check_format(text)?,
+            None => fs::create_dir_all(store.root()).map_err(at("create the store", store.root()))?,
+        }
+        for name in [OBJECTS, RECORDS, LOGS, LOCKS, TMP, QUARANTINE] {
+            create_dir(&store.area(name))?;
+        }
+        if known.is_none() {
+            let _adding = store.shared()?;
+            store.write_synced(&format, format!("{FORMAT_NAME} {FORMAT}\n").as_bytes())?;
         }
         rustix::fs::access(store.root(), rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
             .map_err(|e| at("write to", store.root())(e.into()))?;
@@ -173,15 +180,6 @@ impl Store {
             }
             None => Err(StoreError::NoStore { root: self.root().to_owned() }),
         }
-    }
-
-    fn create(&self, format: &Path) -> Result<()> {
-        fs::create_dir_all(self.root()).map_err(at("create the store", self.root()))?;
-        for name in [OBJECTS, RECORDS, LOGS, LOCKS, TMP, QUARANTINE] {
-            create_dir(&self.area(name))?;
-        }
-        let _adding = self.shared()?;
-        self.write_synced(format, format!("{FORMAT_NAME} {FORMAT}\n").as_bytes())
     }
 
     fn area(&self, name: &str) -> PathBuf {

@@ -38,18 +38,23 @@ impl Store {
     /// Verifies one object. If it is bad, it goes to `quarantine/`. Returns whether it was bad or
     /// missing.
     pub fn set_aside(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.check(digest)? != Health::Sound)
+    }
+
+    /// Verifies one object, and sets it aside if it is bad. The caller must not hold the store's lock.
+    pub(super) fn check(&self, digest: &Digest) -> Result<Health> {
         let path = self.object(digest);
         loop {
             let Some(mut file) = found(File::open(&path)).map_err(at("open", &path))? else {
-                return Ok(true);
+                return Ok(Health::Missing);
             };
             let identity = Identity::of(&file.metadata().map_err(at("examine", &path))?);
             let (actual, _) = hash(&mut file).map_err(at("read", &path))?;
             if actual == *digest {
-                return Ok(false);
+                return Ok(Health::Sound);
             }
             if self.quarantine(&path, &identity)? {
-                return Ok(true);
+                return Ok(Health::Bad);
             }
         }
     }
@@ -166,6 +171,14 @@ impl Store {
     }
 }
 
+/// What an object was found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    Sound,
+    Bad,
+    Missing,
+}
+
 /// Which file it is, and in which state.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -250,10 +263,11 @@ fn list(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<()> {
 fn settle_one(path: &Path) -> Result<Output> {
     let links = fs::symlink_metadata(path).map_err(at("examine", path))?.nlink();
     if links > 1 {
-        // Somebody else has this file under another name and could write to it there.
-        let mut copy = path.as_os_str().to_owned();
-        copy.push(".copy");
-        fs::copy(path, &copy).and_then(|_| fs::rename(&copy, path)).map_err(at("copy", path))?;
+        // Somebody else has this file under another name, and could write to it there.
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let copy = tempfile::NamedTempFile::new_in(folder).map_err(at("create a file in", folder))?;
+        fs::copy(path, copy.path()).map_err(at("copy", path))?;
+        copy.persist(path).map_err(|e| at("write", path)(e.error))?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o444)).map_err(at("make read-only", path))?;
     let mut file = File::open(path).map_err(at("open", path))?;

@@ -123,17 +123,19 @@ impl Store {
         Ok(true)
     }
 
-    /// The record in a file; garbage is set aside. The caller must not hold the store's lock.
     fn load(&self, path: &Path, key: &Digest) -> Result<Option<Record>> {
+        Ok(match self.sift(path, key)? {
+            Found::Sound(record) => Some(*record),
+            Found::Nothing | Found::Garbage(_) => None,
+        })
+    }
+
+    /// What a record's file holds; garbage is set aside. The caller must not hold the store's lock.
+    pub(super) fn sift(&self, path: &Path, key: &Digest) -> Result<Found> {
         loop {
             match examine(path, key)? {
-                Found::Nothing => return Ok(None),
-                Found::Sound(record) => return Ok(Some(*record)),
-                Found::Garbage(identity) => {
-                    if self.quarantine(path, &identity)? {
-                        return Ok(None);
-                    }
-                }
+                Found::Garbage(identity) if !self.quarantine(path, &identity)? => {}
+                found => return Ok(found),
             }
         }
     }
@@ -207,7 +209,11 @@ pub(super) fn examine(path: &Path, key: &Digest) -> Result<Found> {
     let mut bytes = vec![];
     file.read_to_end(&mut bytes).map_err(at("read", path))?;
     match unseal::<Record>(&bytes) {
-        Some(record) if record.key == *key && record.outputs.keys().all(|name| is_plain(name)) => {
+        Some(record)
+            if record.key == *key
+                && record.manifest.key() == *key
+                && record.outputs.keys().all(|name| is_plain(name)) =>
+        {
             Ok(Found::Sound(Box::new(record)))
         }
         _ => Ok(Found::Garbage(Identity::of(&file.metadata().map_err(at("examine", path))?))),

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::error::{Result, at};
-use super::records::{Found, RecordFile, examine};
-use super::{OBJECTS, Record, Store, found};
+use super::objects::Health;
+use super::records::Found;
+use super::{OBJECTS, Store, found};
 use crate::digest::Digest;
 
 /// How far a verification has come.
@@ -93,20 +94,23 @@ impl Store {
         let mut faults = vec![];
         let mut owners: BTreeMap<Digest, Vec<Owner>> = BTreeMap::new();
         for file in self.record_files()? {
-            match self.verify_record(&file)? {
-                // Its objects may have been freed; see `gc`.
-                Some(_) if file.divergence => {}
-                Some(record) => {
-                    for (name, output) in &record.outputs {
-                        owners.entry(output.digest).or_default().push(Owner {
-                            key: record.key,
-                            stage: record.provenance.stage.clone(),
-                            pipeline: record.provenance.pipeline.clone(),
-                            file: name.clone(),
-                        });
-                    }
+            let record = match self.sift(&file.path, &file.key)? {
+                Found::Sound(record) => record,
+                Found::Garbage(_) => {
+                    faults.push(Fault::Record { path: file.path });
+                    continue;
                 }
-                None => faults.push(Fault::Record { path: file.path }),
+                // Freed since it was listed.
+                Found::Nothing => continue,
+            };
+            // A divergence's objects may have been freed; see `gc`.
+            for (name, output) in record.outputs.iter().filter(|_| !file.divergence) {
+                owners.entry(output.digest).or_default().push(Owner {
+                    key: record.key,
+                    stage: record.provenance.stage.clone(),
+                    pipeline: record.provenance.pipeline.clone(),
+                    file: name.clone(),
+                });
             }
         }
 
@@ -121,18 +125,21 @@ impl Store {
         let objects_total = objects.len() as u64;
         let bytes_total = objects.iter().map(|(_, size)| size).sum();
         let done = (AtomicU64::new(0), AtomicU64::new(0));
-        let bad: Result<Vec<Option<Digest>>> = objects
+        let health: Result<Vec<Health>> = objects
             .par_iter()
             .map(|(digest, size)| {
-                let bad = self.set_aside(digest)?;
+                let health = self.check(digest)?;
                 let bytes = done.1.fetch_add(*size, Ordering::Relaxed) + size;
                 let objects = done.0.fetch_add(1, Ordering::Relaxed) + 1;
                 on_progress(Checked { objects, objects_total, bytes, bytes_total });
-                Ok(bad.then_some(*digest))
+                Ok(health)
             })
             .collect();
-        for digest in bad?.into_iter().flatten() {
-            faults.push(Fault::Corrupt { digest, owners: owners.remove(&digest).unwrap_or_default() });
+        for ((digest, _), health) in objects.iter().zip(health?) {
+            if health == Health::Bad {
+                let owners = owners.remove(digest).unwrap_or_default();
+                faults.push(Fault::Corrupt { digest: *digest, owners });
+            }
         }
         for (digest, mut owners) in owners {
             let path = self.object(&digest);
@@ -145,17 +152,5 @@ impl Store {
             }
         }
         Ok(faults)
-    }
-
-    /// The record in a file, unless it is bad, and then it is set aside.
-    fn verify_record(&self, file: &RecordFile) -> Result<Option<Record>> {
-        match examine(&file.path, &file.key)? {
-            Found::Sound(record) if record.manifest.key() == record.key => Ok(Some(*record)),
-            Found::Garbage(identity) => {
-                self.quarantine(&file.path, &identity)?;
-                Ok(None)
-            }
-            Found::Sound(_) | Found::Nothing => Ok(None),
-        }
     }
 }
