@@ -1,0 +1,555 @@
+//! The loop. Every node is in one [`State`]; each turn looks up what has become known, starts what there
+//! are slots for, and takes in what workers report. Only this thread touches the states.
+//!
+//! ```text
+//! Waiting ─ all its needs are done → Looking ─ recorded → Done
+//!    ↑                                  └ not recorded → Ready ─ slot and lock → Running ─ kept → Done
+//!    └──────── an input is damaged: its maker is looked at again, and this waits ──┘ └ Failed
+//! ```
+
+mod setbacks;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use super::aftermath::{self, Harvest, Kept};
+use super::pools::{self, Device, Pools};
+use super::status::{self, Found, NodeStatus};
+use super::stop::Stop;
+use super::worker::{Ending, Process};
+use super::{ExecError, Options, Outcome};
+use crate::action::{InputFile, Manifest, Request};
+use crate::digest::Digest;
+use crate::event::{Event, Failure, Level, Message};
+use crate::plan::{Input, NodeId, Outputs, Plan};
+use crate::store::{Lock, Provenance, Record, Scratch, Store, StoreError};
+
+/// How often the loop looks up without news: for signals, deadlines and other processes' locks.
+const TICK: Duration = Duration::from_millis(50);
+/// How often it looks whether another process has finished a stage.
+const POLL: Duration = Duration::from_millis(250);
+/// How long workers have to end when a run is stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a node's damaged inputs are made again before it counts as failed.
+const REPAIRS: u32 = 2;
+
+/// One start of a worker.
+pub(super) type Ticket = u64;
+
+/// What reaches the loop from other threads.
+pub(super) enum News {
+    /// A worker sent a message.
+    Said(Ticket, Message),
+    /// A worker's output is closed.
+    Silent(Ticket),
+    /// A worker exited.
+    Exited(Ticket),
+    /// A node's result is in the store, or could not be put there.
+    Kept(NodeId, Digest, Result<Box<Kept>, StoreError>),
+    /// A node's result was copied to the user's folders.
+    Delivered(NodeId, Result<Vec<std::path::PathBuf>, StoreError>),
+}
+
+enum State {
+    /// So many of its needs are not done.
+    Waiting(usize),
+    /// Its inputs are known; the store is to be asked.
+    Looking,
+    /// It is to run.
+    Ready,
+    /// A worker runs, or its result is on the way into the store.
+    Running,
+    Done {
+        record: Box<Record>,
+        ran: bool,
+    },
+    Failed,
+    Skipped,
+}
+
+/// A node that is to run.
+struct Task {
+    manifest: Manifest,
+    key: Digest,
+    /// When to try next, where another process holds its lock.
+    held_elsewhere: Option<Instant>,
+}
+
+struct Worker {
+    node: NodeId,
+    manifest: Manifest,
+    key: Digest,
+    device: Device,
+    // In the order in which they must go.
+    process: Process,
+    scratch: Scratch,
+    lock: Lock,
+}
+
+struct Schedule<'run, 'scope, 'env> {
+    plan: &'env Plan,
+    store: &'env Store,
+    options: &'env Options,
+    stop: &'env Stop,
+    on_event: &'run mut dyn FnMut(Event),
+    scope: &'scope Scope<'scope, 'env>,
+    sender: SyncSender<News>,
+    threads: usize,
+    host: String,
+
+    states: Vec<State>,
+    outputs: Outputs,
+    looking: BTreeSet<NodeId>,
+    ready: BTreeMap<NodeId, Task>,
+    pools: Pools,
+    workers: BTreeMap<Ticket, Worker>,
+    tickets: Ticket,
+    /// Keys that are being made now: a second node of the same key waits, and finds the record.
+    in_flight: BTreeSet<Digest>,
+    /// Keys made by this run: a forced stage runs once.
+    made: BTreeSet<Digest>,
+    /// Keys that failed, and for which node.
+    failed: BTreeMap<Digest, NodeId>,
+    repairs: BTreeMap<NodeId, u32>,
+    /// Threads at work on the aftermath.
+    aside: usize,
+    /// Why nothing more is started.
+    halted: Option<String>,
+    stopping: Option<Instant>,
+    killed: bool,
+    fatal: Option<StoreError>,
+}
+
+pub(super) fn run(
+    plan: &Plan,
+    store: &Store,
+    options: &Options,
+    stop: &Stop,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<Outcome, ExecError> {
+    let begun = Instant::now();
+    let status = status::known(plan, store, &options.force)?;
+    let cached = status.cached();
+    // A bare name is looked for by the system.
+    let is_path = options.worker.components().nth(1).is_some();
+    if cached < plan.len() && is_path && !options.worker.is_file() {
+        return Err(ExecError::NoWorker { path: options.worker.clone() });
+    }
+    let (jobs, threads) = pools::shares(plan, options);
+    on_event(Event::RunStarted { pipeline: plan.pipeline.clone(), stages: plan.len(), cached, jobs, threads });
+    let outcome = std::thread::scope(|scope| {
+        let (sender, news) = sync_channel(1024);
+        let mut schedule = Schedule {
+            plan,
+            store,
+            options,
+            stop,
+            on_event: &mut *on_event,
+            scope,
+            sender,
+            threads,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            states: plan.ids().map(|id| State::Waiting(plan.needs(id).len())).collect(),
+            outputs: Outputs::new(),
+            looking: plan.ids().filter(|&id| plan.needs(id).is_empty()).collect(),
+            ready: BTreeMap::new(),
+            pools: Pools::new(jobs, pools::gpus(options.device)),
+            workers: BTreeMap::new(),
+            tickets: 0,
+            in_flight: BTreeSet::new(),
+            made: BTreeSet::new(),
+            failed: BTreeMap::new(),
+            repairs: BTreeMap::new(),
+            aside: 0,
+            halted: None,
+            stopping: None,
+            killed: false,
+            fatal: None,
+        };
+        schedule.take_up(status.into_nodes());
+        schedule.turn_until_over(&news);
+        schedule.conclude()
+    })?;
+    on_event(Event::RunFinished {
+        ran: outcome.ran,
+        cached: outcome.cached,
+        failed: outcome.failed,
+        skipped: outcome.skipped,
+        seconds: begun.elapsed().as_secs_f64(),
+        interrupted: outcome.interrupted,
+    });
+    Ok(outcome)
+}
+
+impl Schedule<'_, '_, '_> {
+    fn turn_until_over(&mut self, news: &Receiver<News>) {
+        loop {
+            self.heed_stop();
+            self.look_up();
+            self.start_ready();
+            let waits_for_others = self.halted.is_none() && !self.ready.is_empty();
+            if self.workers.is_empty() && self.aside == 0 && !waits_for_others && self.looking.is_empty() {
+                break;
+            }
+            match news.recv_timeout(TICK) {
+                Ok(first) => {
+                    self.take_in(first);
+                    while let Ok(next) = news.try_recv() {
+                        self.take_in(next);
+                    }
+                }
+                // It holds a sender itself.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            let over: Vec<Ticket> = self
+                .workers
+                .iter_mut()
+                .filter_map(|(ticket, worker)| worker.process.is_over().then_some(*ticket))
+                .collect();
+            for ticket in over {
+                self.harvest(ticket);
+            }
+        }
+    }
+
+    /// Starts from what was known before.
+    fn take_up(&mut self, nodes: Vec<NodeStatus>) {
+        for (id, status) in self.plan.ids().zip(nodes) {
+            match status {
+                NodeStatus::Cached(record) => {
+                    self.looking.remove(&id);
+                    self.cached(id, record);
+                }
+                NodeStatus::Run(manifest) => {
+                    self.looking.remove(&id);
+                    self.make_ready(id, manifest);
+                }
+                NodeStatus::Waits(_) => {}
+            }
+        }
+    }
+
+    /// Asks the store for every node whose inputs have become known, until none is left.
+    fn look_up(&mut self) {
+        while !self.looking.is_empty() {
+            let ids: Vec<NodeId> = std::mem::take(&mut self.looking).into_iter().collect();
+            let found = match status::look(self.plan, self.store, &self.outputs, &ids) {
+                Ok(found) => found,
+                Err(error) => return self.give_up(error),
+            };
+            for (id, Found { manifest, record }) in found {
+                match (manifest, record) {
+                    (None, _) => self.fail(id, None, self.missing_input(id)),
+                    (Some(_), Some(record)) if !self.is_forced(id, &record.key) => self.cached(id, record),
+                    (Some(manifest), _) => self.make_ready(id, manifest),
+                }
+            }
+        }
+    }
+
+    fn start_ready(&mut self) {
+        if self.halted.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        let due: Vec<NodeId> = self
+            .ready
+            .iter()
+            .filter(|(_, task)| task.held_elsewhere.is_some_and(|next| next <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.try_start(id);
+        }
+        let mut after = None;
+        while self.halted.is_none() && !self.pools.full() {
+            let from = after.map_or(NodeId(0), |NodeId(at)| NodeId(at + 1));
+            let Some((&id, task)) = self.ready.range(from..).next() else { break };
+            if task.held_elsewhere.is_none() {
+                self.try_start(id);
+            }
+            after = Some(id);
+        }
+    }
+
+    /// Starts a ready node, if nobody makes its key and there is a slot; or finds that it is made.
+    fn try_start(&mut self, id: NodeId) {
+        let Some(task) = self.ready.get(&id) else { return };
+        let (key, waited) = (task.key, task.held_elsewhere.is_some());
+        if self.in_flight.contains(&key) {
+            return;
+        }
+        if let Some(twin) = self.failed.get(&key) {
+            let because = format!("`{}`, which does the same, failed", self.plan.node(*twin).name);
+            self.skip(id, &because);
+            return self.skip_dependents(id, &because);
+        }
+        let result = if waited && self.take_record(id, &key) { Ok(()) } else { self.lock_and_start(id, &key) };
+        if let Err(failure) = result {
+            self.ready.remove(&id);
+            self.fail(id, Some(key), failure);
+        }
+    }
+
+    fn lock_and_start(&mut self, id: NodeId, key: &Digest) -> Result<(), Failure> {
+        let plan = self.plan;
+        let node = plan.node(id);
+        let Some(device) = self.pools.take(&node.action) else { return Ok(()) };
+        let result = match self.store.try_lock(key) {
+            Ok(Some(lock)) if self.take_record(id, key) => {
+                drop(lock);
+                Ok(false)
+            }
+            Ok(Some(lock)) => self.launch(id, key, device, lock).map(|()| true),
+            Ok(None) => {
+                if let Some(task) = self.ready.get_mut(&id)
+                    && task.held_elsewhere.replace(Instant::now() + POLL).is_none()
+                {
+                    self.emit(Event::StageWaiting { stage: node.name.clone(), key: *key });
+                }
+                Ok(false)
+            }
+            Err(error) => Err(in_words(&error)),
+        };
+        if !matches!(result, Ok(true)) {
+            self.pools.give(device);
+        }
+        result.map(|_| ())
+    }
+
+    /// Takes a ready node's result from the store, if another process has made it since.
+    fn take_record(&mut self, id: NodeId, key: &Digest) -> bool {
+        if self.is_forced(id, key) {
+            return false;
+        }
+        match self.store.record(key) {
+            Ok(Some(record)) => {
+                self.ready.remove(&id);
+                self.cached(id, record);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.give_up(error);
+                true
+            }
+        }
+    }
+
+    fn launch(&mut self, id: NodeId, key: &Digest, device: Device, lock: Lock) -> Result<(), Failure> {
+        let plan = self.plan;
+        let node = plan.node(id);
+        let scratch = self.store.scratch(key).map_err(|error| in_words(&error))?;
+        let request = Request {
+            stage: node.name.clone(),
+            action: node.action.clone(),
+            inputs: self.input_files(id),
+            out: scratch.path().to_owned(),
+            device: device.to_string(),
+            threads: self.threads,
+            objective_names: node.objective_names.clone(),
+        };
+        let (program, log) = (&self.options.worker, self.store.log_path(key));
+        self.tickets += 1;
+        let process =
+            Process::start(program, &request, &log, self.tickets, &self.sender).map_err(|error| Failure {
+                message: format!("cannot start the worker {}: {error}", program.display()),
+                help: Some(format!("its log would be {}", log.display())),
+                corrupt: vec![],
+            })?;
+        let Some(Task { manifest, .. }) = self.ready.remove(&id) else { return Ok(()) };
+        self.states[id.0] = State::Running;
+        self.in_flight.insert(*key);
+        self.workers
+            .insert(self.tickets, Worker { node: id, manifest, key: *key, device, process, scratch, lock });
+        self.emit(Event::StageStarted {
+            stage: node.name.clone(),
+            key: *key,
+            kind: node.action.kind().to_owned(),
+            device: device.to_string(),
+        });
+        Ok(())
+    }
+
+    fn take_in(&mut self, news: News) {
+        match news {
+            News::Said(ticket, message) => {
+                // One that was given up may still be heard.
+                let Some(worker) = self.workers.get_mut(&ticket) else { return };
+                let stage = self.plan.node(worker.node).name.clone();
+                match worker.process.said(message) {
+                    Some(Message::Progress(progress)) => {
+                        self.emit(Event::StageProgress { stage, progress });
+                    }
+                    Some(Message::Note { level, text }) => self.emit(Event::StageNote { stage, level, text }),
+                    Some(Message::Done { .. } | Message::Failed(_)) | None => {}
+                }
+            }
+            News::Silent(ticket) => {
+                if let Some(worker) = self.workers.get_mut(&ticket) {
+                    worker.process.fell_silent();
+                }
+            }
+            News::Exited(ticket) => {
+                if let Some(worker) = self.workers.get_mut(&ticket) {
+                    worker.process.exited();
+                }
+            }
+            News::Kept(id, key, result) => {
+                self.aside -= 1;
+                self.in_flight.remove(&key);
+                match result {
+                    Ok(kept) => self.kept(id, key, *kept),
+                    Err(error) => self.fail(id, Some(key), in_words(&error)),
+                }
+            }
+            News::Delivered(id, result) => {
+                self.aside -= 1;
+                self.delivered(id, result);
+            }
+        }
+    }
+
+    /// Takes in how a worker ended.
+    fn harvest(&mut self, ticket: Ticket) {
+        let Some(mut worker) = self.workers.remove(&ticket) else { return };
+        let (id, key) = (worker.node, worker.key);
+        self.pools.give(worker.device);
+        let ending = worker.process.reap();
+        if let Ending::Done { peak_memory, mut versions } = ending {
+            versions.insert("tartan".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+            let provenance = Provenance {
+                stage: self.plan.node(id).name.clone(),
+                pipeline: self.plan.pipeline.clone(),
+                command: self.options.command.clone(),
+                git_commit: self.options.git_commit.clone(),
+                versions,
+                host: self.host.clone(),
+                device: worker.device.to_string(),
+                threads: self.threads,
+                started: worker.process.started_unix,
+                seconds: worker.process.started.elapsed().as_secs_f64(),
+                peak_memory,
+            };
+            let Worker { manifest, scratch, lock, .. } = worker;
+            let harvest = Harvest { manifest, provenance, scratch, lock };
+            let (store, sender) = (self.store, self.sender.clone());
+            self.aside += 1;
+            self.scope.spawn(move || {
+                let kept = aftermath::keep(store, harvest).map(Box::new);
+                // The loop waits for this, unless it panicked.
+                drop(sender.send(News::Kept(id, key, kept)));
+            });
+            return;
+        }
+        drop(worker);
+        self.in_flight.remove(&key);
+        let Ending::Failed(failure) = ending else { return };
+        if self.stopping.is_some() {
+            self.skip(id, "the run was stopped while it ran");
+        } else if !self.repair(id, &failure) {
+            self.fail(id, Some(key), failure);
+        }
+    }
+
+    fn kept(&mut self, id: NodeId, key: Digest, kept: Kept) {
+        let stage = self.plan.node(id).name.clone();
+        self.made.insert(key);
+        if kept.committed.diverged {
+            let text = "made other bytes than the first time with the same key; the first result stays, \
+                        and the other is noted beside it"
+                .to_owned();
+            self.emit(Event::StageNote { stage: stage.clone(), level: Level::Warning, text });
+        }
+        let (seconds, unchanged) = (kept.seconds, kept.unchanged);
+        self.emit(Event::StageFinished { stage, key, seconds, unchanged });
+        self.done(id, kept.committed.record, true);
+    }
+
+    fn cached(&mut self, id: NodeId, record: Record) {
+        self.emit(Event::StageCached { stage: self.plan.node(id).name.clone(), key: record.key });
+        self.done(id, record, false);
+    }
+
+    /// A node's outputs are known: what waits for them comes nearer.
+    fn done(&mut self, id: NodeId, record: Record, ran: bool) {
+        let plan = self.plan;
+        self.outputs.insert(id, status::digests(&record));
+        for dependent in plan.dependents(id) {
+            if let State::Waiting(missing) = &mut self.states[dependent.0] {
+                *missing -= 1;
+                if *missing == 0 {
+                    self.states[dependent.0] = State::Looking;
+                    self.looking.insert(dependent);
+                }
+            }
+        }
+        let folders = plan.node(id).deliver_to.clone();
+        if !folders.is_empty() {
+            let (store, sender, record) = (self.store, self.sender.clone(), record.clone());
+            self.aside += 1;
+            self.scope.spawn(move || {
+                let written = aftermath::deliver(store, &record, folders);
+                // The loop waits for this, unless it panicked.
+                drop(sender.send(News::Delivered(id, written)));
+            });
+        }
+        self.states[id.0] = State::Done { record: Box::new(record), ran };
+    }
+
+    fn delivered(&mut self, id: NodeId, result: Result<Vec<std::path::PathBuf>, StoreError>) {
+        let stage = self.plan.node(id).name.clone();
+        match result {
+            Ok(written) => {
+                for folder in written {
+                    let text = format!("written to {}", folder.display());
+                    self.emit(Event::StageNote { stage: stage.clone(), level: Level::Info, text });
+                }
+            }
+            // It is set aside by now.
+            Err(StoreError::Corrupt { .. }) if self.may_repair(id) => {
+                let text = "its result in the store was damaged, and is made again".to_owned();
+                self.emit(Event::StageNote { stage, level: Level::Warning, text });
+                self.reopen(id);
+            }
+            Err(error) => self.fail(id, None, in_words(&error)),
+        }
+    }
+
+    fn make_ready(&mut self, id: NodeId, manifest: Manifest) {
+        let key = manifest.key();
+        self.states[id.0] = State::Ready;
+        self.ready.insert(id, Task { manifest, key, held_elsewhere: None });
+    }
+
+    fn is_forced(&self, id: NodeId, key: &Digest) -> bool {
+        status::forced(self.plan.node(id), &self.options.force) && !self.made.contains(key)
+    }
+
+    /// Where the worker finds its inputs. All of them are known.
+    fn input_files(&self, id: NodeId) -> BTreeMap<String, InputFile> {
+        let input = |input: &Input| match input {
+            Input::File { path, name, digest } => {
+                Some(InputFile { path: path.clone(), digest: *digest, name: name.clone(), stored: false })
+            }
+            Input::Output { node, file } => {
+                let digest = *self.outputs.get(node)?.get(file)?;
+                let name = format!("{}/{file}", self.plan.node(*node).name);
+                Some(InputFile { path: self.store.object(&digest), digest, name, stored: true })
+            }
+        };
+        let inputs = &self.plan.node(id).inputs;
+        inputs.iter().filter_map(|(role, from)| Some((role.clone(), input(from)?))).collect()
+    }
+
+    fn emit(&mut self, event: Event) {
+        (self.on_event)(event);
+    }
+}
+
+/// A store's error as a stage's failure.
+fn in_words(error: &StoreError) -> Failure {
+    Failure { message: error.to_string(), help: error.help(), corrupt: vec![] }
+}
