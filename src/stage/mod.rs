@@ -6,6 +6,9 @@
 mod encoder;
 mod evaluate;
 mod export;
+mod model;
+mod objective;
+mod tokenize;
 mod train;
 
 use std::cell::Cell;
@@ -24,6 +27,8 @@ pub fn run(request: &Request, say: &dyn Fn(Message)) -> Result<(), Failure> {
     let io = Io::new(request, say);
     match &request.action {
         Action::Encoder(action) => encoder::run(action, &io),
+        Action::Tokenize(action) => tokenize::run(action, &io),
+        Action::Objective(action) => objective::run(action, &io),
         Action::Train(action) => train::run(action, &io),
         Action::Evaluate(action) => evaluate::run(action, &io),
         Action::Export(_) => export::run(&io),
