@@ -59,7 +59,10 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order of `len` texts under `seed` for `purpose`, from the start. `len` is not 0.
+    /// The order of `len` texts under `seed` for `purpose`, from the start.
+    ///
+    /// # Panics
+    /// Where `len` is 0; a tokenised split never is empty.
     pub fn new(len: usize, seed: u64, purpose: &str) -> Self {
         assert!(len > 0, "an order of no texts");
         let mut order = Self { seed, purpose: purpose.to_owned(), taken: 0, epoch: (0..len).collect() };

@@ -3,6 +3,11 @@
 //! Knows the files that stages exchange, but neither the store they lie in nor who asked.
 
 pub mod batch;
+pub mod corpus;
 pub mod mask;
+pub mod objective;
 pub mod rng;
+pub mod sample;
+pub mod source;
 pub mod split;
+pub mod tokenize;

@@ -1,0 +1,18 @@
+//! `objective`: a loss, bound to the data that it is computed on.
+
+use tartan::action::{Objective, roles};
+use tartan::data::objective;
+use tartan::event::Failure;
+
+use super::tokenize::write_json;
+use super::{Io, failure_with_help};
+
+/// Runs the stage.
+pub fn run(params: &Objective, io: &Io) -> Result<(), Failure> {
+    let sizes = io.json(&format!("data/{}", roles::SIZES))?;
+    let labels = io.json(&format!("data/{}", roles::LABELS))?;
+    let vocabulary = io.json(&format!("data/{}", roles::VOCABULARY))?;
+    let file = objective::bind(params, sizes, labels, vocabulary)
+        .map_err(|error| failure_with_help(&error, error.help()))?;
+    write_json(io, roles::OBJECTIVE, &file)
+}
