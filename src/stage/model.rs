@@ -11,36 +11,36 @@ use crate::learn::weights::{self, Tensors};
 use crate::learn::{head, libtorch};
 
 /// The entry of a head's metadata that holds its labels.
-pub(super) const HEAD_LABELS: &str = "labels";
+pub const HEAD_LABELS: &str = "labels";
 
 /// The device that the request names.
-pub(super) fn device(io: &Io<'_>) -> Result<libtorch::Device, Failure> {
+pub fn device(io: &Io<'_>) -> Result<libtorch::Device, Failure> {
     libtorch::device(&io.request.device).map_err(|error| {
         failure_with_help(error, "run on `cpu`, or see `tartan-worker devices` for what is there")
     })
 }
 
 /// An encoder's configuration.
-pub(super) fn config(bytes: &[u8], name: &str) -> Result<Config, Failure> {
+pub fn config(bytes: &[u8], name: &str) -> Result<Config, Failure> {
     Config::from_json(bytes).map_err(|error| failure(format!("{name}: {error}")))
 }
 
 /// The encoder and the LM head of a model that this program wrote.
-pub(super) fn read_weights(io: &Io<'_>, role: &str, config: &Config) -> Result<Tensors, Failure> {
+pub fn read_weights(io: &Io<'_>, role: &str, config: &Config) -> Result<Tensors, Failure> {
     let specs: Vec<_> = config.encoder_params().into_iter().chain(config.lm_head_params()).collect();
     weights::read(&specs, &io.input(role)?).map_err(|error| failure(format!("{}: {error}", io.name(role))))
 }
 
 /// A trained head.
-pub(super) struct TrainedHead {
+pub struct TrainedHead {
     /// Its parameters, under `dense` and `out_proj`.
-    pub(super) tensors: Tensors,
+    pub tensors: Tensors,
     /// The labels it tells apart, in the order of its classes.
-    pub(super) labels: Vec<String>,
+    pub labels: Vec<String>,
 }
 
 /// The head in a `head.safetensors`; none where the model was trained without an end-task.
-pub(super) fn read_head(io: &Io<'_>, role: &str, config: &Config) -> Result<Option<TrainedHead>, Failure> {
+pub fn read_head(io: &Io<'_>, role: &str, config: &Config) -> Result<Option<TrainedHead>, Failure> {
     let wrong = |error: String| failure(format!("{}: {error}", io.name(role)));
     let bytes = io.input(role)?;
     let (names, labels) =
@@ -57,12 +57,12 @@ pub(super) fn read_head(io: &Io<'_>, role: &str, config: &Config) -> Result<Opti
 }
 
 /// A tokenised split.
-pub(super) fn split(io: &Io<'_>, role: &str) -> Result<Split, Failure> {
+pub fn split(io: &Io<'_>, role: &str) -> Result<Split, Failure> {
     Split::from_bytes(&io.input(role)?).map_err(|error| failure(format!("{}: {error}", io.name(role))))
 }
 
 /// Whether an encoder can read every text of a split; `what` names it.
-pub(super) fn check_split(
+pub fn check_split(
     split: &Split,
     config: &Config,
     vocabulary: &Vocabulary,
@@ -95,14 +95,14 @@ pub(super) fn check_split(
 }
 
 /// A JSON file, for people too.
-pub(super) fn pretty_json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+pub fn pretty_json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(failure)?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
 /// A JSONL file.
-pub(super) fn json_lines<T: Serialize>(values: &[T]) -> Result<Vec<u8>, Failure> {
+pub fn json_lines<T: Serialize>(values: &[T]) -> Result<Vec<u8>, Failure> {
     let mut bytes = vec![];
     for value in values {
         serde_json::to_writer(&mut bytes, value).map_err(failure)?;
