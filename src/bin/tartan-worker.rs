@@ -7,7 +7,10 @@
 //! `learn` and `stage` are modules of this program, not of the library: that is how `tartan` is kept
 //! free of libtorch.
 
-#![expect(unreachable_pub, reason = "a program exports nothing; here `pub` is what a room offers to the others")]
+#![expect(
+    unreachable_pub,
+    reason = "a program exports nothing; here `pub` is what a room offers to the others"
+)]
 
 #[path = "../learn/mod.rs"]
 mod learn;

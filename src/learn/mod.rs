@@ -21,4 +21,4 @@ pub mod weighting;
 pub mod weights;
 
 #[cfg(test)]
-mod numerics {}
+mod numerics;

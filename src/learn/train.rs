@@ -181,7 +181,7 @@ pub fn train(job: &Job, watch: &dyn Fn(Watch)) -> Result<Outcome, TrainError> {
     let log_every = steps.div_ceil(100).max(1);
     let micro_steps = usize::try_from(settings.micro_steps.max(1)).unwrap_or(usize::MAX);
 
-    let mut trainer = trainer(job);
+    let mut trainer = trainer(job, Kind::Float);
     let mut orders: Vec<Order> = job
         .tasks
         .iter()
@@ -283,15 +283,15 @@ fn purpose(job: &Job, task: usize) -> String {
     }
 }
 
-/// A fresh trainer on the job's parameters.
-fn trainer(job: &Job) -> Trainer {
+/// A fresh trainer on the job's parameters, computing in `kind`.
+pub fn trainer(job: &Job, kind: Kind) -> Trainer {
     let (config, settings) = (&job.config, &job.settings);
     // An LM head that no objective trains stays as it is: it would only decay.
     let mut body_specs = config.encoder_params();
     if trains_lm_head(job) {
         body_specs.extend(config.lm_head_params());
     }
-    let body = Params::new(&body_specs, &job.weights, Kind::Float, job.device);
+    let body = Params::new(&body_specs, &job.weights, kind, job.device);
 
     let mut head_specs: Vec<Spec> = vec![];
     let mut head_tensors = Tensors::new();
@@ -306,8 +306,7 @@ fn trainer(job: &Job) -> Trainer {
         head_tensors
             .extend(head.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.shallow_clone())));
     }
-    let heads =
-        (!head_specs.is_empty()).then(|| Params::new(&head_specs, &head_tensors, Kind::Float, job.device));
+    let heads = (!head_specs.is_empty()).then(|| Params::new(&head_specs, &head_tensors, kind, job.device));
 
     let head = |(t, task): (usize, &Task)| match task.loss {
         Loss::Classify { dropout, .. } => {
