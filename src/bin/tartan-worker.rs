@@ -1,11 +1,151 @@
 //! The worker: runs one stage in a process of its own.
 //!
+//! It reads one [`Request`] as a line of JSON from standard input, writes [`Message`]s as lines of JSON to
+//! standard output, and exits with 0 when the last of them is `done`. It ends when its parent does: once
+//! standard input is closed there is nobody to work for.
+//!
 //! `learn` and `stage` are modules of this program, not of the library: that is how `tartan` is kept
 //! free of libtorch.
+
+#![expect(
+    unreachable_pub,
+    reason = "a program exports nothing; here `pub` is what a room offers to the others"
+)]
 
 #[path = "../learn/mod.rs"]
 mod learn;
 #[path = "../stage/mod.rs"]
 mod stage;
 
-fn main() {}
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::{env, fs, process, thread};
+
+use tartan::action::Request;
+use tartan::event::{Failure, Message};
+
+use learn::libtorch;
+use stage::{failure, failure_with_help};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        [] => match work() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                say(&Message::Failed(failure));
+                ExitCode::FAILURE
+            }
+        },
+        ["--version"] => {
+            let version = env!("CARGO_PKG_VERSION");
+            print(&format!("tartan-worker {version} (libtorch {})", libtorch::version()))
+        }
+        ["devices"] => print(&serde_json::json!({ "cuda": libtorch::cuda_devices() }).to_string()),
+        _ => {
+            let usage =
+                "usage: tartan-worker [--version | devices]; without arguments, a request on standard input";
+            let _ = writeln!(io::stderr(), "{usage}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Reads the request, runs its stage, and says that it is done.
+fn work() -> Result<(), Failure> {
+    let request = read_request()?;
+    end_with_parent();
+    libtorch::set_threads(request.threads);
+    run(&request)?;
+    say(&Message::Done {
+        peak_memory: peak_memory(),
+        versions: BTreeMap::from([
+            ("tartan".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("torch".to_owned(), libtorch::version()),
+        ]),
+    });
+    Ok(())
+}
+
+fn read_request() -> Result<Request, Failure> {
+    let mut line = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| failure(format!("cannot read the request: {error}")))?;
+    serde_json::from_str(&line).map_err(|error| {
+        failure_with_help(
+            format!("not a request: {error}"),
+            "`tartan run` starts workers; it is not meant for hands",
+        )
+    })
+}
+
+/// Ends the process when standard input is closed: the parent is gone. Whatever was written lies in a
+/// scratch folder, so that nothing half-made is kept.
+fn end_with_parent() {
+    thread::spawn(|| {
+        let mut sink = [0; 64];
+        loop {
+            match io::stdin().lock().read(&mut sink) {
+                Ok(0) => process::exit(1),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => process::exit(1),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    });
+}
+
+/// Runs the stage; a panic on the way (libtorch's errors come as such) is a failure like any other.
+fn run(request: &Request) -> Result<(), Failure> {
+    static PANIC: Mutex<Option<String>> = Mutex::new(None);
+    panic::set_hook(Box::new(|info| {
+        let text = info.payload_as_str().unwrap_or("a panic without a message");
+        let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
+        let text = format!("{text}{}", place.unwrap_or_default());
+        let _ = writeln!(io::stderr(), "panic: {text}");
+        if let Ok(mut slot) = PANIC.lock() {
+            // The first says why; others follow from it.
+            slot.get_or_insert(text);
+        }
+    }));
+    match panic::catch_unwind(AssertUnwindSafe(|| stage::run(request, &|message| say(&message)))) {
+        Ok(result) => result,
+        Err(_) => {
+            let text = PANIC.lock().ok().and_then(|mut slot| slot.take());
+            Err(libtorch::explain_panic(&text.unwrap_or_else(|| "a panic without a message".to_owned())))
+        }
+    }
+}
+
+/// Writes a message as a line. Nobody to hear it means that the parent is gone, and with it the work.
+fn say(message: &Message) {
+    let write = || -> io::Result<()> {
+        let mut line = serde_json::to_string(message)?;
+        line.push('\n');
+        let mut out = io::stdout().lock();
+        out.write_all(line.as_bytes())?;
+        out.flush()
+    };
+    if write().is_err() {
+        process::exit(1);
+    }
+}
+
+fn print(line: &str) -> ExitCode {
+    match writeln!(io::stdout(), "{line}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The most memory that this process held, in bytes, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}

@@ -1,0 +1,151 @@
+//! libtorch as a library: loading its CUDA half, its version, devices and threads.
+
+use tartan::event::Failure;
+use tch::Cuda;
+
+pub use tch::Device;
+
+/// Why a device cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// Neither `cpu` nor `cuda:N`.
+    #[error("`{0}` is no device; `cpu` and `cuda:N` are")]
+    Unknown(String),
+    /// A GPU that is not there.
+    #[error("device `{asked}` is not there: libtorch sees {found} CUDA devices{why}")]
+    Missing {
+        /// The device asked for.
+        asked: String,
+        /// How many there are.
+        found: i64,
+        /// Why the CUDA half of libtorch was not loaded, if it was not.
+        why: String,
+    },
+}
+
+/// The device called `name`; for a GPU, loads the CUDA half of libtorch first.
+pub fn device(name: &str) -> Result<Device, DeviceError> {
+    if name == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    let Some(index) = name.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok()) else {
+        return Err(DeviceError::Unknown(name.to_owned()));
+    };
+    let loaded = sys::load_cuda();
+    let found = Cuda::device_count();
+    if i64::try_from(index).is_ok_and(|index| index < found) {
+        return Ok(Device::Cuda(index));
+    }
+    let why = loaded.err().map(|error| format!(" ({error})")).unwrap_or_default();
+    Err(DeviceError::Missing { asked: name.to_owned(), found, why })
+}
+
+/// How many GPUs libtorch can use.
+pub fn cuda_devices() -> i64 {
+    // Without the CUDA libraries there is none to count.
+    if sys::load_cuda().is_err() { 0 } else { Cuda::device_count().max(0) }
+}
+
+/// Computes with so many threads. To be called before anything is computed.
+pub fn set_threads(threads: usize) {
+    tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(i32::MAX));
+    tch::set_num_interop_threads(1);
+}
+
+/// libtorch's version, such as `2.11.0`.
+pub fn version() -> String {
+    sys::abi_version().map_or_else(
+        || "unknown".to_owned(),
+        |version| {
+            let part = |shift: u32| version >> shift & 0xff;
+            format!("{}.{}.{}", part(56), part(48), part(40))
+        },
+    )
+}
+
+/// What a panic's text says to a user. A tensor operation that fails panics with libtorch's whole message:
+/// a C++ error, then a backtrace.
+pub fn explain_panic(text: &str) -> Failure {
+    let Some((_, error)) = text.split_once("Torch(\"") else {
+        return Failure {
+            message: format!("the worker has a fault: {text}"),
+            help: Some("this is a bug in tartan; please report it with the stage's log".to_owned()),
+            corrupt: vec![],
+        };
+    };
+    // The text is as `Debug` prints it: line ends are escaped.
+    let first_line = error.split("\\n").next().unwrap_or(error).trim_end_matches("\")").replace("\\\"", "\"");
+    let lower = first_line.to_lowercase();
+    let out_of_memory = ["out of memory", "can't allocate memory", "not enough memory"];
+    if out_of_memory.iter().any(|sign| lower.contains(sign)) {
+        return Failure {
+            message: format!("out of memory: {first_line}"),
+            help: Some(
+                "lower `batch` or `auxiliary_batch` and raise `micro_steps` to match, or lower the data's `max_length`"
+                    .to_owned(),
+            ),
+            corrupt: vec![],
+        };
+    }
+    Failure { message: format!("libtorch failed: {first_line}"), help: None, corrupt: vec![] }
+}
+
+/// The two calls that go through the dynamic loader.
+#[expect(unsafe_code, reason = "loading a library runs its initialisers; calling a symbol trusts its type")]
+mod sys {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+    /// Loads the CUDA half of libtorch, which registers itself, and keeps it loaded.
+    pub(super) fn load_cuda() -> Result<(), libloading::Error> {
+        // SAFETY: the library is libtorch's own and meant to be loaded like this.
+        let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }?;
+        std::mem::forget(library);
+        Ok(())
+    }
+
+    /// `aoti_torch_abi_version`: major, minor and patch in the three highest bytes.
+    pub(super) fn abi_version() -> Option<u64> {
+        // SAFETY: libtorch's C interface declares it as `uint64_t aoti_torch_abi_version(void)`.
+        unsafe {
+            let version = Library::this().get::<extern "C" fn() -> u64>(b"aoti_torch_abi_version\0").ok()?;
+            Some(version())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_libtorch_is_told_by_its_first_line() {
+        let panic = std::panic::catch_unwind(|| {
+            tch::Tensor::zeros([2, 3], (tch::Kind::Float, Device::Cpu))
+                .matmul(&tch::Tensor::ones([2, 3], (tch::Kind::Float, Device::Cpu)))
+        })
+        .unwrap_err();
+        let failure = explain_panic(panic.downcast_ref::<String>().unwrap());
+        assert_eq!(
+            failure.message,
+            "libtorch failed: mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)"
+        );
+    }
+
+    #[test]
+    fn too_little_memory_names_the_batch() {
+        let panic =
+            std::panic::catch_unwind(|| tch::Tensor::zeros([1 << 50], (tch::Kind::Float, Device::Cpu)))
+                .unwrap_err();
+        let failure = explain_panic(panic.downcast_ref::<String>().unwrap());
+        assert!(failure.message.starts_with("out of memory: "), "{}", failure.message);
+        assert!(failure.help.unwrap().contains("`batch`"));
+    }
+
+    #[test]
+    fn devices_are_named() {
+        assert_eq!(device("cpu").unwrap(), Device::Cpu);
+        assert!(matches!(device("gpu"), Err(DeviceError::Unknown(_))));
+        assert!(matches!(device("cuda:4096"), Err(DeviceError::Missing { .. })));
+        assert!(version().starts_with("2."), "{}", version());
+    }
+}

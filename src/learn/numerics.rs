@@ -1,0 +1,240 @@
+//! Holds the model, the losses, every gradient and ten steps of MT-TARTAN to what `transformers` and
+//! `PyTorch` compute in float64. `tests/fixtures/make_numerics.py` makes the numbers.
+
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde::Deserialize;
+use serde_json::Value;
+use tartan::action::{self, Schedule, Vocabulary};
+use tartan::data::batch::Batch;
+use tartan::data::mask::Masked;
+use tartan::data::split::Split;
+use tch::{Device, Kind, Tensor};
+
+use super::config::Config;
+use super::encoder::Tokens;
+use super::optimiser::lr_factor;
+use super::step::{Examples, StepSize, Trainer};
+use super::train::{Job, Loss, Task, trainer};
+use super::weights::Tensors;
+
+const TOLERANCE: f64 = 1e-10;
+
+#[derive(Deserialize)]
+struct Settings {
+    steps: u64,
+    warmup_steps: u64,
+    micro_steps: usize,
+    weights: Vec<f64>,
+    body: action::AdamW,
+    head: action::AdamW,
+    clip: f64,
+}
+
+#[derive(Deserialize)]
+struct Described {
+    config: Value,
+    settings: Settings,
+    classes: usize,
+}
+
+/// One family's numbers.
+struct Fixture {
+    config: Config,
+    settings: Settings,
+    classes: usize,
+    tensors: Tensors,
+}
+
+impl Fixture {
+    fn load(family: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/numerics");
+        let described = std::fs::read(folder.join(format!("{family}.json"))).unwrap();
+        let Described { config, settings, classes } = serde_json::from_slice(&described).unwrap();
+        let config = Config::from_json(config.to_string().as_bytes()).unwrap();
+        let bytes = std::fs::read(folder.join(format!("{family}.safetensors"))).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let tensor = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+            let shape: Vec<i64> = view.shape().iter().map(|&n| i64::try_from(n).unwrap()).collect();
+            let kind = match view.dtype() {
+                Dtype::F64 => Kind::Double,
+                Dtype::I64 => Kind::Int64,
+                other => panic!("{name} holds {other:?}"),
+            };
+            (name, Tensor::from_data_size(view.data(), &shape, kind))
+        };
+        Self { config, settings, classes, tensors: file.tensors().into_iter().map(tensor).collect() }
+    }
+
+    fn integers(&self, name: &str) -> Vec<i64> {
+        Vec::try_from(self.tensors[name].reshape([-1])).unwrap()
+    }
+
+    fn batch(&self, at: &str, ids: &str) -> Batch {
+        let ids = format!("{at}/{ids}");
+        let lengths = self.integers(&format!("{at}/lengths"));
+        let labels = format!("{at}/labels");
+        Batch {
+            ids: self.integers(&ids),
+            lengths: lengths.into_iter().map(|length| usize::try_from(length).unwrap()).collect(),
+            width: usize::try_from(self.tensors[&ids].size()[1]).unwrap(),
+            labels: if self.tensors.contains_key(&labels) { self.integers(&labels) } else { vec![] },
+        }
+    }
+
+    /// The examples at `at`, as training would have made them.
+    fn examples(&self, at: &str, ids: &str, mlm: bool) -> Examples {
+        let batch = self.batch(at, ids);
+        if !mlm {
+            return Examples::classify(&batch, Device::Cpu);
+        }
+        let masked = Masked {
+            ids: batch.ids.clone(),
+            chosen: self.integers(&format!("{at}/chosen")),
+            targets: self.integers(&format!("{at}/targets")),
+        };
+        Examples::mlm(&batch, &masked, Device::Cpu)
+    }
+
+    /// The tensors under a prefix, without it.
+    fn under(&self, prefix: &str) -> Tensors {
+        let of = |(name, tensor): (&String, &Tensor)| {
+            Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
+        };
+        self.tensors.iter().filter_map(of).collect()
+    }
+
+    /// A trainer in float64 on an end-task and two auxiliary objectives, as the loop makes it.
+    fn trainer(&self) -> Trainer {
+        let pad = u32::try_from(self.config.pad.unwrap()).unwrap();
+        let task = |loss| Task { name: String::new(), loss, train: Split::default(), batch: 1 };
+        let mlm = Loss::Mlm { rate: 0.15, mask: 4 };
+        let settings = serde_json::json!({
+            "length": {"steps": self.settings.steps}, "batch": 1, "auxiliary_batch": 1, "seed": 0,
+            "micro_steps": self.settings.micro_steps, "body": self.settings.body, "head": self.settings.head,
+            "warmup": 0.2, "clip": self.settings.clip, "patience": 0, "metric": "accuracy",
+        });
+        let job = Job {
+            settings: serde_json::from_value(settings).unwrap(),
+            config: self.config.clone(),
+            vocabulary: Vocabulary { size: 48, pad, mask: Some(4), special: vec![pad], max_positions: 18 },
+            weights: self.under("start/"),
+            head: Some(self.under("start/head.")),
+            tasks: vec![task(Loss::Classify { classes: self.classes, dropout: 0.0 }), task(mlm), task(mlm)],
+            coefficients: self.settings.weights.clone(),
+            end_task: true,
+            dev: None,
+            device: Device::Cpu,
+        };
+        trainer(&job, Kind::Double)
+    }
+}
+
+/// Every parameter of a trainer under the fixture's names, mapped by `of`.
+fn parameters(trainer: &Trainer, of: fn(&Tensor) -> Tensor) -> Tensors {
+    let body = trainer.body.params.leaves().iter().map(|(name, leaf)| (name.clone(), of(leaf)));
+    let heads = trainer.heads.as_ref().unwrap().params.leaves();
+    let head = heads.iter().map(|(name, leaf)| (name.replace("end_task.", "head."), of(leaf)));
+    body.chain(head).collect()
+}
+
+fn check(what: &str, found: &Tensor, expected: &Tensor) {
+    assert_eq!(found.size(), expected.size(), "shape of {what}");
+    assert_eq!(found.kind(), Kind::Double, "kind of {what}");
+    let difference = (found - expected).abs().max().double_value(&[]);
+    assert!(difference < TOLERANCE, "{what} is off by {difference:e}");
+}
+
+fn check_gradients(fixture: &Fixture, prefix: &str, examples: &Examples, objective: usize, loss: &str) {
+    let mut trainer = fixture.trainer();
+    trainer.body.params.zero_grad();
+    let found = trainer.model.loss(objective, examples, false).unwrap();
+    check(loss, &found, &fixture.tensors[loss]);
+    found.backward();
+    let expected = fixture.under(prefix);
+    for (name, gradient) in parameters(&trainer, Tensor::grad) {
+        match expected.get(&name) {
+            Some(expected) => check(&format!("{prefix}{name}"), &gradient, expected),
+            None => assert_eq!(gradient.abs().max().double_value(&[]), 0.0, "{prefix}{name} is not 0"),
+        }
+    }
+    assert!(expected.len() > 30, "only {} gradients under {prefix}", expected.len());
+}
+
+fn check_family(family: &str) {
+    let fixture = Fixture::load(family);
+
+    let batch = fixture.batch("one", "ids");
+    let hidden =
+        fixture.trainer().model.encoder.forward(&Tokens::new(&batch, &batch.ids, Device::Cpu), false);
+    for (row, &length) in batch.lengths.iter().enumerate() {
+        let (row, length) = (i64::try_from(row).unwrap(), i64::try_from(length).unwrap());
+        let of = |states: &Tensor| states.get(row).narrow(0, 0, length);
+        check("the hidden states", &of(&hidden), &of(&fixture.tensors["one/hidden"]));
+    }
+
+    check_gradients(&fixture, "mlm_grad/", &fixture.examples("one", "masked_ids", true), 1, "one/mlm_loss");
+    check_gradients(
+        &fixture,
+        "classify_grad/",
+        &fixture.examples("one", "ids", false),
+        0,
+        "one/classify_loss",
+    );
+
+    let mut trainer = fixture.trainer();
+    let Settings { steps, warmup_steps, micro_steps, weights, .. } = &fixture.settings;
+    for step in 0..*steps {
+        let lr_factor = lr_factor(Schedule::Linear, step, *warmup_steps, *steps);
+        let size = StepSize { micro_steps: *micro_steps, weights, lr_factor };
+        let losses = trainer
+            .step(size, &mut |m, t| fixture.examples(&format!("step/{step}/{m}/{t}"), "ids", t > 0))
+            .unwrap();
+        let expected = fixture.tensors["losses"].get(i64::try_from(step).unwrap());
+        check(&format!("the losses of step {step}"), &Tensor::from_slice(&losses), &expected);
+    }
+    let expected = fixture.under("end/");
+    let found = parameters(&trainer, Tensor::detach);
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, value) in found {
+        check(&format!("`{name}` after {steps} steps"), &value, &expected[&name]);
+        // The attention's softmax takes out what every key has in common.
+        if name.ends_with("key.bias") {
+            continue;
+        }
+        let moved = (&value - &fixture.tensors[&format!("start/{name}")]).abs().max().double_value(&[]);
+        assert!(moved > 1e-3, "`{name}` has hardly moved: {moved:e}");
+    }
+}
+
+#[test]
+fn bert_is_as_in_transformers() {
+    check_family("bert");
+}
+
+#[test]
+fn roberta_is_as_in_transformers() {
+    check_family("roberta");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_changes_nothing() {
+    let fixture = Fixture::load("bert");
+    let mut trainer = fixture.trainer();
+    let before = trainer.snapshot();
+    let weights = [1.0, f64::INFINITY, 1.0];
+    let size = StepSize { micro_steps: 1, weights: &weights, lr_factor: 1.0 };
+    let found = trainer.step(size, &mut |m, t| fixture.examples(&format!("step/0/{m}/{t}"), "ids", t > 0));
+    assert_eq!(found, Err(super::step::NotFinite::BodyGradient));
+
+    let mut broken = fixture.trainer();
+    let bias = &broken.heads.as_ref().unwrap().params.leaves()["end_task.out_proj.bias"];
+    tch::no_grad(|| drop(bias.shallow_clone().fill_(f64::NAN)));
+    let size = StepSize { weights: &fixture.settings.weights, ..size };
+    let found = broken.step(size, &mut |m, t| fixture.examples(&format!("step/0/{m}/{t}"), "ids", t > 0));
+    assert_eq!(found, Err(super::step::NotFinite::Loss(0)));
+    for trainer in [&trainer, &broken] {
+        assert_eq!(trainer.snapshot().0, before.0);
+    }
+}

@@ -1,0 +1,57 @@
+//! A trained model's predictions on a split.
+
+use tartan::data::batch::Batch;
+use tartan::data::split::Split;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::encoder::{Encoder, Tokens};
+use super::head::Head;
+
+/// Each text's probabilities of the classes, in the split's order. `watch` hears how many texts are done.
+///
+/// Texts go through the model `batch` at a time, sorted by length, so that few pads are computed.
+pub fn predict(
+    encoder: &Encoder,
+    head: &Head,
+    split: &Split,
+    pad: u32,
+    batch: usize,
+    device: Device,
+    watch: &dyn Fn(usize),
+) -> Vec<Vec<f64>> {
+    let mut order: Vec<usize> = (0..split.len()).collect();
+    order.sort_by_key(|&text| (split.text(text).len(), text));
+    let mut probabilities = vec![vec![]; split.len()];
+    let mut done = 0;
+    for texts in order.chunks(batch.max(1)) {
+        let batch = Batch::collate(split, texts, pad);
+        let probs_bc = no_grad(|| {
+            let hidden = encoder.forward(&Tokens::new(&batch, &batch.ids, device), false);
+            head.forward(&hidden, false).to_kind(Kind::Double).softmax(-1, Kind::Double)
+        });
+        for (&text, row) in texts.iter().zip(rows(&probs_bc)) {
+            probabilities[text] = row;
+        }
+        done += texts.len();
+        watch(done);
+    }
+    probabilities
+}
+
+/// The most probable class; the first of equals.
+pub fn most_probable(probabilities: &[f64]) -> usize {
+    let mut best = 0;
+    for (class, probability) in probabilities.iter().enumerate() {
+        if *probability > probabilities[best] {
+            best = class;
+        }
+    }
+    best
+}
+
+fn rows(matrix: &Tensor) -> Vec<Vec<f64>> {
+    let columns = usize::try_from(matrix.size()[1]).unwrap_or(0).max(1);
+    let mut values = vec![0.0; matrix.numel()];
+    matrix.to_device(Device::Cpu).contiguous().copy_data(&mut values, matrix.numel());
+    values.chunks(columns).map(<[f64]>::to_vec).collect()
+}

@@ -1,0 +1,246 @@
+//! Named tensors: reading and writing safetensors, the names that checkpoints use, and fresh weights.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use rand::Rng as _;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use tartan::data::rng;
+use tch::{Device, Kind, Tensor};
+
+use super::config::{Config, Family, Init, Spec};
+
+/// Tensors by their full name.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// What can be wrong with a file of weights.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// Not safetensors.
+    #[error("not a safetensors file: {0}")]
+    Format(#[from] safetensors::SafeTensorError),
+    /// Weights that the configuration implies and the file lacks, or has otherwise.
+    #[error("the weights do not fit the configuration:\n  {}", .0.join("\n  "))]
+    Misfit(Vec<String>),
+}
+
+/// A checkpoint's weights under their canonical names.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The encoder and the LM head, whole.
+    pub tensors: Tensors,
+    /// What of the LM head was made, because the file lacks it.
+    pub made: Vec<String>,
+    /// What of the file was left out.
+    pub ignored: Vec<String>,
+    /// Whether the file has an LM decoder of its own that differs from the word embeddings.
+    pub untied: bool,
+}
+
+/// Reads a checkpoint in any of the namings that `transformers` writes or wrote: with or without the
+/// family's prefix, layer norms as weight/bias or gamma/beta. What the LM head lacks is made from `seed`.
+pub fn read_checkpoint(config: &Config, bytes: &[u8], seed: u64) -> Result<Checkpoint, WeightsError> {
+    let file = SafeTensors::deserialize(bytes)?;
+    let names = file.names();
+    let mut tensors = Tensors::new();
+    let mut used: Vec<String> = vec![];
+    let mut wrong = vec![];
+    let mut made = vec![];
+    let find =
+        |spec: &Spec| aliases(config, &spec.name).into_iter().find(|name| names.contains(&name.as_str()));
+    for spec in config.encoder_params() {
+        match find(&spec) {
+            Some(name) => match fitting(&file.tensor(&name)?, &spec.shape) {
+                Ok(tensor) => {
+                    tensors.insert(spec.name, tensor);
+                    used.push(name);
+                }
+                Err(how) => wrong.push(format!("`{name}` {how}")),
+            },
+            None => wrong.push(format!("`{}` is missing", spec.name)),
+        }
+    }
+    for spec in config.lm_head_params() {
+        match find(&spec) {
+            Some(name) => match fitting(&file.tensor(&name)?, &spec.shape) {
+                Ok(tensor) => {
+                    tensors.insert(spec.name, tensor);
+                    used.push(name);
+                }
+                Err(how) => wrong.push(format!("`{name}` {how}")),
+            },
+            None => {
+                tensors.insert(spec.name.clone(), fresh(&spec, config.initializer_range, seed, &spec.name));
+                made.push(spec.name);
+            }
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(WeightsError::Misfit(wrong));
+    }
+    let decoder = match config.family {
+        Family::Bert => "cls.predictions.decoder.weight",
+        Family::Roberta => "lm_head.decoder.weight",
+    };
+    let mut untied = false;
+    if names.contains(&decoder) {
+        let word = format!("{}.embeddings.word_embeddings.weight", config.family.name());
+        let own = fitting(&file.tensor(decoder)?, &[config.vocab, config.hidden]);
+        untied = !own.is_ok_and(|own| own == tensors[&word]);
+    }
+    let mut ignored: Vec<String> =
+        names.iter().map(|name| (*name).to_owned()).filter(|name| !used.contains(name)).collect();
+    ignored.sort();
+    Ok(Checkpoint { tensors, made, ignored, untied })
+}
+
+/// The names under which a checkpoint may hold the parameter, the canonical one first.
+fn aliases(config: &Config, name: &str) -> Vec<String> {
+    let mut names = vec![name.to_owned()];
+    if let Some(bare) = name.strip_prefix(&format!("{}.", config.family.name())) {
+        names.push(bare.to_owned());
+    }
+    // Newer versions of `transformers` may keep the tied bias under the decoder.
+    match name {
+        "cls.predictions.bias" => names.push("cls.predictions.decoder.bias".to_owned()),
+        "lm_head.bias" => names.push("lm_head.decoder.bias".to_owned()),
+        _ => {}
+    }
+    if name.contains("LayerNorm") {
+        let old: Vec<String> = names
+            .iter()
+            .map(|name| {
+                name.replace("LayerNorm.weight", "LayerNorm.gamma")
+                    .replace("LayerNorm.bias", "LayerNorm.beta")
+            })
+            .collect();
+        names.extend(old);
+    }
+    names
+}
+
+/// Reads exactly the parameters of `specs`, as this program wrote them; other tensors are left out.
+pub fn read(specs: &[Spec], bytes: &[u8]) -> Result<Tensors, WeightsError> {
+    let file = SafeTensors::deserialize(bytes)?;
+    let mut tensors = Tensors::new();
+    let mut wrong = vec![];
+    for spec in specs {
+        match file.tensor(&spec.name) {
+            Ok(view) => match fitting(&view, &spec.shape) {
+                Ok(tensor) => {
+                    tensors.insert(spec.name.clone(), tensor);
+                }
+                Err(how) => wrong.push(format!("`{}` {how}", spec.name)),
+            },
+            Err(_) => wrong.push(format!("`{}` is missing", spec.name)),
+        }
+    }
+    if wrong.is_empty() { Ok(tensors) } else { Err(WeightsError::Misfit(wrong)) }
+}
+
+/// The names of the tensors in a file and one entry of its metadata.
+pub fn read_names(bytes: &[u8], key: &str) -> Result<(Vec<String>, Option<String>), WeightsError> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let names = header.offset_keys();
+    Ok((names, header.metadata().as_ref().and_then(|metadata| metadata.get(key).cloned())))
+}
+
+/// A tensor of the wanted shape in its own precision, or how it differs.
+fn fitting(view: &TensorView<'_>, shape: &[i64]) -> Result<Tensor, String> {
+    let kind = match view.dtype() {
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+        other => return Err(format!("holds {other:?}; F16, BF16, F32 or F64 were expected")),
+    };
+    let found: Vec<i64> = view.shape().iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
+    if found != shape {
+        return Err(format!("has shape {found:?}; the configuration implies {shape:?}"));
+    }
+    let tensor = Tensor::from_data_size(view.data(), &found, kind);
+    Ok(if kind == Kind::Double { tensor } else { tensor.to_kind(Kind::Float) })
+}
+
+/// Writes tensors in float32: the same tensors give the same bytes.
+pub fn write(tensors: &Tensors, metadata: Option<(&str, String)>) -> Result<Vec<u8>, WeightsError> {
+    let metadata = metadata.map(|(key, value)| HashMap::from([(key.to_owned(), value)]));
+    Ok(safetensors::serialize(tensors.iter().map(|(name, tensor)| (name, Floats::of(tensor))), metadata)?)
+}
+
+/// A tensor's shape and little-endian float32 bytes.
+struct Floats {
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Floats {
+    fn of(tensor: &Tensor) -> Self {
+        let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+        let mut bytes = vec![0; tensor.numel() * 4];
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        let shape = tensor.size().iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+        Self { shape, bytes }
+    }
+}
+
+impl View for Floats {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// The same tensors on a device.
+pub fn on_device(tensors: &Tensors, device: Device) -> Tensors {
+    tensors.iter().map(|(name, tensor)| (name.clone(), tensor.to_device(device))).collect()
+}
+
+/// Sets a row of a matrix to 0.
+pub fn zero_row(tensors: &mut Tensors, name: &str, row: u32) {
+    if let Some(tensor) = tensors.get(name) {
+        let _ = tensor.get(i64::from(row)).zero_();
+    }
+}
+
+/// Every parameter of `specs`, made from `seed`; each tensor's stream is its own, by its name.
+pub fn make(specs: &[Spec], std: f64, seed: u64, purpose: &str) -> Tensors {
+    specs
+        .iter()
+        .map(|spec| (spec.name.clone(), fresh(spec, std, seed, &format!("{purpose}{}", spec.name))))
+        .collect()
+}
+
+fn fresh(spec: &Spec, std: f64, seed: u64, purpose: &str) -> Tensor {
+    let size = usize::try_from(spec.numel()).unwrap_or(0);
+    let values = match spec.init {
+        Init::Zeros => vec![0.0; size],
+        Init::Ones => vec![1.0; size],
+        Init::Normal => normal(size, std, seed, purpose),
+    };
+    Tensor::from_slice(&values).view(spec.shape.as_slice())
+}
+
+/// Draws from a normal distribution by Box and Muller's transform, rounded to float32.
+#[expect(clippy::cast_possible_truncation, reason = "rounding to float32 is meant")]
+fn normal(size: usize, std: f64, seed: u64, purpose: &str) -> Vec<f32> {
+    let mut stream = rng::stream(seed, purpose, 0);
+    let mut values = Vec::with_capacity(size + 1);
+    while values.len() < size {
+        // 1 - u is above 0, so that its logarithm is finite.
+        let radius = (-2.0 * (1.0 - stream.random::<f64>()).ln()).sqrt() * std;
+        let (sin, cos) = (std::f64::consts::TAU * stream.random::<f64>()).sin_cos();
+        values.push((radius * cos) as f32);
+        values.push((radius * sin) as f32);
+    }
+    values.truncate(size);
+    values
+}

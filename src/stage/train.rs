@@ -1,0 +1,195 @@
+//! `train`: an encoder on one or more objectives.
+
+use tartan::action::{self, Labels, Objective, ObjectiveFile, Vocabulary, roles};
+use tartan::data::split::Split;
+use tartan::event::{Failure, Level, Progress};
+
+use super::{Io, failure, failure_with_help, model};
+use crate::learn::config::Config;
+use crate::learn::train::{Job, Loss, Task, TrainError, Watch, train};
+use crate::learn::weighting;
+use crate::learn::weights::{self, Tensors};
+
+/// Trains, and writes the model, the end-task's head, the history and how it went.
+pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
+    let device = model::device(io)?;
+    let config_json = io.input("init/config.json")?;
+    let config = model::config(&config_json, &io.name("init/config.json"))?;
+    let weights = model::read_weights(io, "init/model.safetensors", &config)?;
+
+    let end_task = io.has("end_task/objective.json");
+    let mut sources: Vec<Source> = vec![];
+    if end_task {
+        sources.push(Source::read(io, "end_task", 0)?);
+    }
+    while io.has(&format!("auxiliary/{}/objective.json", sources.len() - usize::from(end_task))) {
+        let prefix = format!("auxiliary/{}", sources.len() - usize::from(end_task));
+        sources.push(Source::read(io, &prefix, sources.len())?);
+    }
+    let Some(first) = sources.first() else {
+        return Err(failure("there is nothing to train on: neither an end-task nor an auxiliary objective"));
+    };
+    let vocabulary = first.file.vocabulary.clone();
+    for source in &sources {
+        source.check(&config, &vocabulary)?;
+    }
+
+    let labels = end_task.then(|| classes(&first.file.labels)).flatten();
+    if end_task && labels.is_none() {
+        let name = &first.name;
+        return Err(failure(format!(
+            "the end-task `{name}` has no labels; it must be a `classify` objective"
+        )));
+    }
+    let dev = match end_task && io.has("end_task/dev.safetensors") {
+        true => Some(dev_split(io, first, &config)?),
+        false => None,
+    };
+    if end_task && dev.is_none() {
+        io.note(
+            Level::Warning,
+            format!(
+                "the data of `{}` has no dev split: the last parameters are kept, whatever they score",
+                first.name
+            ),
+        );
+    }
+    let head = match &labels {
+        Some(labels) => earlier_head(io, &config, labels)?,
+        None => None,
+    };
+
+    let coefficients = weighting::coefficients(&action.weights, sources.len()).map_err(failure)?;
+    let tasks = sources
+        .into_iter()
+        .enumerate()
+        .map(|(t, source)| {
+            source.into_task(if end_task && t == 0 { action.batch } else { action.auxiliary_batch })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let settings = action.clone();
+    let job = Job { settings, config, vocabulary, weights, head, tasks, coefficients, end_task, dev, device };
+    let outcome = train(&job, &|watch| io.progress(progress(action, watch))).map_err(explain)?;
+
+    io.output(roles::CONFIG, &config_json)?;
+    io.output(roles::WEIGHTS, &weights::write(&outcome.weights, None).map_err(failure)?)?;
+    io.output(roles::HEAD, &head_bytes(outcome.head.as_ref(), labels.as_deref())?)?;
+    io.output(roles::HISTORY, &model::json_lines(&outcome.history)?)?;
+    io.output(roles::TRAIN, &model::pretty_json(&outcome.summary)?)
+}
+
+/// An objective's files.
+struct Source {
+    name: String,
+    file: ObjectiveFile,
+    train: Split,
+}
+
+impl Source {
+    fn read(io: &Io<'_>, prefix: &str, index: usize) -> Result<Self, Failure> {
+        let name = io.request.objective_names.get(index).cloned().unwrap_or_else(|| prefix.to_owned());
+        let file: ObjectiveFile = io.json(&format!("{prefix}/objective.json"))?;
+        let train = model::split(io, &format!("{prefix}/train.safetensors"))?;
+        Ok(Self { name, file, train })
+    }
+
+    /// Whether the encoder can read every text of it.
+    fn check(&self, config: &Config, vocabulary: &Vocabulary) -> Result<(), Failure> {
+        let name = &self.name;
+        if self.train.is_empty() {
+            return Err(failure(format!("the train split of `{name}` has no text")));
+        }
+        if self.file.vocabulary != *vocabulary {
+            return Err(failure_with_help(
+                format!(
+                    "the data of `{name}` was tokenised with another tokenizer than that of the first objective"
+                ),
+                "give every tokenize stage the same `tokenizer`",
+            ));
+        }
+        let what = format!("the train split of `{name}`");
+        model::check_split(&self.train, config, vocabulary, &what)
+    }
+
+    fn into_task(self, batch: u64) -> Result<Task, Failure> {
+        let Self { name, file, train } = self;
+        let loss = match file.objective {
+            Objective::Classify { dropout } => {
+                let classes = file.labels.as_ref().map_or(0, |labels| labels.classes);
+                let known = |label: &i32| usize::try_from(*label).is_ok_and(|label| label < classes);
+                if train.labels.is_empty() || !train.labels.iter().all(known) {
+                    return Err(failure(format!("the train split of `{name}` lacks labels")));
+                }
+                Loss::Classify { classes, dropout }
+            }
+            Objective::Mlm { mask: rate } => match file.vocabulary.mask {
+                Some(mask) => Loss::Mlm { rate, mask },
+                None => {
+                    return Err(failure(format!("`{name}` is `mlm`, but its tokenizer has no mask token")));
+                }
+            },
+        };
+        Ok(Task { name, loss, train, batch: usize::try_from(batch).unwrap_or(usize::MAX) })
+    }
+}
+
+/// The names of the labels that a model tells apart.
+fn classes(labels: &Option<Labels>) -> Option<Vec<String>> {
+    labels.as_ref().map(|labels| labels.names.iter().take(labels.classes).cloned().collect())
+}
+
+fn dev_split(io: &Io<'_>, end_task: &Source, config: &Config) -> Result<Split, Failure> {
+    let dev = model::split(io, "end_task/dev.safetensors")?;
+    let what = format!("the dev split of `{}`", end_task.name);
+    if dev.is_empty() {
+        return Err(failure(format!("{what} has no text")));
+    }
+    if dev.labels.is_empty() {
+        return Err(failure(format!("{what} has no labels")));
+    }
+    model::check_split(&dev, config, &end_task.file.vocabulary, &what)?;
+    Ok(dev)
+}
+
+/// The head that `init` trained, where it tells the same labels apart.
+fn earlier_head(io: &Io<'_>, config: &Config, labels: &[String]) -> Result<Option<Tensors>, Failure> {
+    let role = "init/head.safetensors";
+    if !io.has(role) {
+        return Ok(None);
+    }
+    let Some(earlier) = model::read_head(io, role, config)? else { return Ok(None) };
+    if earlier.labels == labels {
+        io.note(
+            Level::Info,
+            "the head of `init` tells the same labels apart: training goes on from it".to_owned(),
+        );
+        return Ok(Some(earlier.tensors));
+    }
+    io.note(
+        Level::Info,
+        "the head of `init` tells other labels apart: training starts with a fresh one".to_owned(),
+    );
+    Ok(None)
+}
+
+fn head_bytes(head: Option<&Tensors>, labels: Option<&[String]>) -> Result<Vec<u8>, Failure> {
+    let labels = labels.map(serde_json::to_string).transpose().map_err(failure)?;
+    let empty = Tensors::new();
+    weights::write(head.unwrap_or(&empty), labels.map(|labels| (model::HEAD_LABELS, labels))).map_err(failure)
+}
+
+fn progress(action: &action::Train, watch: Watch) -> Progress {
+    let loss = watch.loss.map(|loss| ("loss".to_owned(), loss));
+    let dev = watch.dev.map(|score| (format!("dev {}", action.metric.name()), score));
+    Progress {
+        phase: "train".to_owned(),
+        done: watch.step,
+        total: Some(watch.steps),
+        unit: "steps".to_owned(),
+        figures: loss.into_iter().chain(dev).collect(),
+    }
+}
+
+fn explain(error: TrainError) -> Failure {
+    failure_with_help(error, "lower `lr`, lengthen `warmup`, or set `clip`")
+}
