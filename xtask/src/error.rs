@@ -23,20 +23,25 @@ pub(crate) enum Error {
     OldPip(String),
     /// One of our Python tasks failed with this line.
     Python(String),
-    /// The index could not be reached; pip's last lines.
-    Network(String),
-    /// A wheel is not the one that was pinned; pip's last lines.
-    Hash(String),
-    /// The index has no such wheel; pip's last lines.
-    NotThere(String),
-    /// pip failed otherwise; its last lines.
-    Pip(String),
+    /// pip could not reach the index. What it said has been passed on, here and below.
+    Network,
+    /// A wheel is not the one that was pinned.
+    Hash,
+    /// The index has no such wheel.
+    NotThere,
+    /// pip failed otherwise.
+    Pip,
     DiskFull {
         folder: PathBuf,
         needed: u64,
         free: u64,
     },
     NoCacheFolder,
+    /// The cache folder cannot be made or locked.
+    Cache {
+        path: PathBuf,
+        source: io::Error,
+    },
     /// `.libtorch` is something that the set-up did not make.
     NotALink(PathBuf),
     /// The folder that was named is no libtorch.
@@ -110,25 +115,24 @@ impl fmt::Display for Error {
                  `python3 -m pip install --user --upgrade pip`, {BY_HAND}"
             ),
             Self::Python(why) => write!(f, "python3 failed: {why}"),
-            Self::Network(said) => write!(
+            Self::Network => write!(
                 f,
-                "the package index could not be reached; pip said:\n{said}\n\
+                "the package index could not be reached; pip's words are above\n\
                  look at the network and at pip's settings (`python3 -m pip config list`, HTTPS_PROXY), then run \
-                 this again: what has arrived is kept\n{BY_HAND}"
+                 this again: what has arrived whole is kept\n{BY_HAND}"
             ),
-            Self::Hash(said) => write!(
+            Self::Hash => write!(
                 f,
-                "a wheel is not the one that was pinned; pip said:\n{said}\n\
+                "a wheel is not the one that was pinned; pip's words are above\n\
                  either it was changed on its way, or pip's settings name an index with another build of torch \
                  (`python3 -m pip config list`, PIP_INDEX_URL, PIP_FIND_LINKS)\n{BY_HAND}"
             ),
-            Self::NotThere(said) => write!(
+            Self::NotThere => write!(
                 f,
-                "pip finds no such wheel; it said:\n{said}\n\
-                 either the index could not be reached (warnings above say so), or pip's settings name one that \
-                 lacks it (`python3 -m pip config list`)\n{BY_HAND}"
+                "pip finds no such wheel; its words are above\n\
+                 its settings may name an index that lacks it (`python3 -m pip config list`)\n{BY_HAND}"
             ),
-            Self::Pip(said) => write!(f, "pip failed; it said:\n{said}\n{BY_HAND}"),
+            Self::Pip => write!(f, "pip failed; its words are above\n{BY_HAND}"),
             Self::DiskFull { folder, needed, free } => write!(
                 f,
                 "{} has {} free, and libtorch needs {} while it is unpacked\n\
@@ -155,18 +159,20 @@ impl fmt::Display for Error {
                 folder.display()
             ),
             Self::Load(why) => write!(f, "libtorch was unpacked, but does not load here: {why}\n{BY_HAND}"),
+            Self::Cache { path, source } => write!(
+                f,
+                "could not write {}: {source}\nput the cache elsewhere: XDG_CACHE_HOME=/path/you/can/write",
+                path.display()
+            ),
             Self::File { action, path, source } => {
                 write!(f, "could not {action} {}: {source}", path.display())?;
-                match source.kind() {
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                        write!(f, "\nput the cache elsewhere: XDG_CACHE_HOME=/path/you/can/write")
-                    }
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => write!(
+                if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+                    write!(
                         f,
                         "\nfree some space, or put the cache elsewhere: XDG_CACHE_HOME=/path/with/space"
-                    ),
-                    _ => Ok(()),
+                    )?;
                 }
+                Ok(())
             }
             Self::Start { program, source } => write!(f, "could not start {program}: {source}"),
             Self::Failed(code) => write!(f, "stopped with exit code {code}"),

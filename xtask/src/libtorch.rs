@@ -56,7 +56,7 @@ pub(crate) fn ensure(checkout: &Path, choice: &Choice) -> Result<(), Error> {
         return Err(Error::NotALink(link));
     }
     let cache = host::cache_folder()?;
-    fs::create_dir_all(&cache).map_err(file("create", &cache))?;
+    fs::create_dir_all(&cache).map_err(|source| Error::Cache { path: cache.clone(), source })?;
     let _lock = lock(&cache)?;
     let folder = match choice {
         Choice::Folder(folder) => adopt(&cache, &checked(folder)?)?,
@@ -130,7 +130,7 @@ fn serves(link: &Path, choice: &Choice, gpu: bool) -> bool {
 /// Only one set-up works in the cache; the lock dies with its holder.
 fn lock(cache: &Path) -> Result<File, Error> {
     let path = cache.join("lock");
-    let lock = File::create(&path).map_err(file("create", &path))?;
+    let lock = File::create(&path).map_err(|source| Error::Cache { path: path.clone(), source })?;
     match lock.try_lock() {
         Ok(()) => return Ok(lock),
         Err(TryLockError::WouldBlock) => say("waiting for another set-up to finish"),

@@ -72,7 +72,7 @@ fn run(mut arguments: Vec<OsString>) -> Result<(), Error> {
         Some("setup") if rest.is_empty() => setup(),
         Some("setup") => Err(Error::Usage("`cargo xtask setup` takes no arguments".to_owned())),
         None | Some("help" | "--help" | "-h") => {
-            tell::say(HELP);
+            tell::print(HELP);
             Ok(())
         }
         Some(other) => Err(Error::Usage(format!("`{other}` is not a command"))),

@@ -1,4 +1,4 @@
-//! What the set-up says, on stderr: stdout belongs to the program it starts.
+//! What the set-up says, mostly on stderr: stdout belongs to the program it starts.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -6,6 +6,11 @@ use std::io::Write as _;
 /// Say one line. A reader who has gone away is no reason to stop.
 pub(crate) fn say(line: impl Display) {
     let _gone = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Print what was asked for, on stdout.
+pub(crate) fn print(text: &str) {
+    let _gone = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// A count of bytes as people read it: `531 MB`, `3.2 GB` (decimal, as pip shows them).
