@@ -95,10 +95,16 @@ fn verify(store: &Store) -> Result<Exit, Fault> {
     }
     if faults.is_empty() {
         let usage = store.usage()?;
-        out::line(format_args!("{} objects and {} records are sound", usage.objects.count, usage.records.count));
+        out::line(format_args!(
+            "{} objects and {} records are sound",
+            usage.objects.count, usage.records.count
+        ));
         return Ok(Exit::Done);
     }
-    out::line(format_args!("{} set aside; the next run makes them again where they are needed", out::count(faults.len(), "fault")));
+    out::line(format_args!(
+        "{} set aside; the next run makes them again where they are needed",
+        out::count(faults.len(), "fault")
+    ));
     Ok(Exit::Failed)
 }
 
@@ -123,7 +129,13 @@ fn gc(args: &GcArgs) -> Result<Exit, Fault> {
     }
     let would = store.gc(&keep, true)?;
     for record in &would.list {
-        out::line(format_args!("  {:>9}  {:9}  {} of {}", out::size(record.bytes), record.kind, record.stage, record.pipeline));
+        out::line(format_args!(
+            "  {:>9}  {:9}  {} of {}",
+            out::size(record.bytes),
+            record.kind,
+            record.stage,
+            record.pipeline
+        ));
     }
     let total = would.total();
     out::line(format_args!(
@@ -146,7 +158,8 @@ fn gc(args: &GcArgs) -> Result<Exit, Fault> {
 
 fn agreed() -> Result<bool, Fault> {
     if !std::io::stdin().is_terminal() {
-        let fault = Diagnostic::error("nobody is there to agree").help("add `--yes` to free it, or `--dry-run` to only look");
+        let fault = Diagnostic::error("nobody is there to agree")
+            .help("add `--yes` to free it, or `--dry-run` to only look");
         return Err(Fault::wrong(vec![fault]));
     }
     let failed = |error: std::io::Error| Fault::failed(format!("failed to ask: {error}"), None);

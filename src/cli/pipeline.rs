@@ -106,7 +106,8 @@ pub(super) fn store_root(from: &Path, choice: &Choice) -> PathBuf {
         return cache.clone();
     }
     let absolute = std::path::absolute(from).unwrap_or_else(|_| from.to_owned());
-    let start = if absolute.is_dir() { absolute.as_path() } else { absolute.parent().unwrap_or(Path::new("/")) };
+    let start =
+        if absolute.is_dir() { absolute.as_path() } else { absolute.parent().unwrap_or(Path::new("/")) };
     start
         .ancestors()
         .find(|folder| folder.join("cache").is_dir() || folder.join(".git").exists())
@@ -186,7 +187,8 @@ impl Loaded {
         if !ids.is_empty() {
             return Ok(ids);
         }
-        let known: Vec<&str> = self.spec.points.iter().flat_map(|point| point.stages.keys().map(String::as_str)).collect();
+        let known: Vec<&str> =
+            self.spec.points.iter().flat_map(|point| point.stages.keys().map(String::as_str)).collect();
         let fault = if known.contains(&stage) {
             Diagnostic::error(format!("no result needs stage `{stage}`"))
                 .help(format!("plan it by name: `tartan plan {} {stage}`", self.spec.file.display()))

@@ -44,7 +44,11 @@ pub(super) fn print(loaded: &Loaded, status: &Status, all: bool) -> Result<(), F
         match node_status {
             NodeStatus::Cached(record) => {
                 if all || !work {
-                    out::line(format_args!("  cached  {:width$}  {kind:9}  {}", node.name, record.key.short()));
+                    out::line(format_args!(
+                        "  cached  {:width$}  {kind:9}  {}",
+                        node.name,
+                        record.key.short()
+                    ));
                 }
             }
             NodeStatus::Run(manifest) => {

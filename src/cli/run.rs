@@ -73,7 +73,8 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         command: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         git_commit: git_commit(&args.pipeline),
     };
-    let stop = Stop::install().map_err(|error| Fault::failed(format!("failed to watch for signals: {error}"), None))?;
+    let stop = Stop::install()
+        .map_err(|error| Fault::failed(format!("failed to watch for signals: {error}"), None))?;
     let mut progress = Progress::new(args.quiet);
     let mut log = match &args.events {
         Some(path) => Some(EventLog::create(path).map_err(|error| {
@@ -104,7 +105,6 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         }
         other => other,
     };
-    drop(on_event);
     progress.finish();
     if let Some(error) = lost_events {
         out::note(format_args!("warning: some events were not written: {error}"));
@@ -156,7 +156,8 @@ fn worker() -> PathBuf {
     if let Some(path) = std::env::var_os("TARTAN_WORKER") {
         return path.into();
     }
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.canonicalize().ok()?.parent()?.join(NAME)));
+    let beside =
+        std::env::current_exe().ok().and_then(|own| Some(own.canonicalize().ok()?.parent()?.join(NAME)));
     let on_path = || {
         let path = std::env::var_os("PATH")?;
         std::env::split_paths(&path).map(|folder| folder.join(NAME)).find(|file| file.is_file())

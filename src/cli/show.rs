@@ -26,12 +26,16 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     for (i, id) in ids.into_iter().enumerate() {
         let node = loaded.plan.node(id);
         let NodeStatus::Cached(record) = status.node(id) else {
-            out::note(format_args!("{}: no result yet; `tartan why {}` says what it waits for", node.name, node.stage));
+            out::note(format_args!(
+                "{}: no result yet; `tartan why {}` says what it waits for",
+                node.name, node.stage
+            ));
             continue;
         };
         if args.json {
-            let text = serde_json::to_string(record)
-                .map_err(|error| Fault::failed(format!("failed to write the record as JSON: {error}"), None))?;
+            let text = serde_json::to_string(record).map_err(|error| {
+                Fault::failed(format!("failed to write the record as JSON: {error}"), None)
+            })?;
             out::line(text);
             continue;
         }
@@ -74,7 +78,13 @@ fn provenance(record: &Record) {
     for (what, version) in &made.versions {
         out::line(format_args!("    {:24} {version}", format!("{what} version")));
     }
-    out::line(format_args!("    {:24} {}, {}, {}", "where", made.host, made.device, out::count(made.threads, "thread")));
+    out::line(format_args!(
+        "    {:24} {}, {}, {}",
+        "where",
+        made.host,
+        made.device,
+        out::count(made.threads, "thread")
+    ));
     out::line(format_args!("    {:24} {:.1} s, at {} s after 1970", "took", made.seconds, made.started));
     if let Some(peak) = made.peak_memory {
         out::line(format_args!("    {:24} {}", "peak memory", out::size(peak)));

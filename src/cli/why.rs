@@ -30,7 +30,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
             NodeStatus::Cached(record) => {
                 let made = &record.provenance;
                 out::line(format_args!("{}: up to date", node.name));
-                out::line(format_args!("  key {}, made by `{}` in {:.1} s", record.key, made.command.join(" "), made.seconds));
+                out::line(format_args!(
+                    "  key {}, made by `{}` in {:.1} s",
+                    record.key,
+                    made.command.join(" "),
+                    made.seconds
+                ));
                 if args.key {
                     print_key(&record.manifest);
                 }
@@ -70,10 +75,14 @@ pub(super) fn reasons(loaded: &Loaded, id: NodeId, manifest: &Manifest, records:
 fn explain(loaded: &Loaded, id: NodeId, change: Change) -> String {
     let node = loaded.plan.node(id);
     match change {
-        Change::Revision { old, new } => format!("this version of tartan makes `{}` anew (revision {old} → {new})", node.action.kind()),
+        Change::Revision { old, new } => {
+            format!("this version of tartan makes `{}` anew (revision {old} → {new})", node.action.kind())
+        }
         Change::Parameter { path, old, new } => {
             let place = loaded.spec.field_place(&node.stage, &path);
-            let place = place.map(|p| format!("  ({}:{}:{})", p.file.display(), p.line, p.column)).unwrap_or_default();
+            let place = place
+                .map(|p| format!("  ({}:{}:{})", p.file.display(), p.line, p.column))
+                .unwrap_or_default();
             let side = |value: Option<String>| value.unwrap_or_else(|| "default".to_owned());
             format!("{}: {} → {}{place}", path.join("."), side(old), side(new))
         }

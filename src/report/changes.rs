@@ -132,7 +132,8 @@ mod tests {
     #[test]
     fn lists_of_scalars_are_one_leaf() {
         let leaves = flatten(&json!({"b": [1, 2], "a": [{"x": 1}], "c": {}}));
-        let leaves: Vec<String> = leaves.into_iter().map(|(path, value)| format!("{}={value}", path.join("."))).collect();
+        let leaves: Vec<String> =
+            leaves.into_iter().map(|(path, value)| format!("{}={value}", path.join("."))).collect();
         assert_eq!(leaves, ["a.0.x=1", "b=[1,2]"]);
     }
 }

@@ -59,7 +59,8 @@ fn text(stages: &[Stage]) -> String {
         let times = if stage.nodes > 1 { format!("×{}", stage.nodes) } else { String::new() };
         let needs: Vec<&str> = stage.needs.iter().copied().collect();
         let arrow = if needs.is_empty() { "" } else { "← " };
-        let line = format!("{:names$}  {:kinds$}  {times:5}{arrow}{}", stage.name, stage.kind, needs.join(", "));
+        let line =
+            format!("{:names$}  {:kinds$}  {times:5}{arrow}{}", stage.name, stage.kind, needs.join(", "));
         out += line.trim_end();
         out.push('\n');
     }

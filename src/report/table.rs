@@ -96,18 +96,19 @@ pub fn build(
         if !seen.insert((row.clone(), column.clone(), id)) {
             continue;
         }
-        if !read.contains_key(&id) {
-            let metrics = match outputs.get(&id).and_then(|record| record.outputs.get(roles::METRICS)) {
-                Some(output) => serde_json::from_slice::<Metrics>(&store.read(&output.digest)?).ok(),
-                None => None,
-            };
+        let score = if let Some(score) = read.get(&id) {
+            *score
+        } else {
+            let record = outputs.get(&id).and_then(|record| record.outputs.get(roles::METRICS));
+            let bytes = record.map(|output| store.read(&output.digest)).transpose()?;
+            let metrics = bytes.and_then(|bytes| serde_json::from_slice::<Metrics>(&bytes).ok());
             if let Some(metrics) = &metrics {
                 split.clone_from(&metrics.split);
             }
-            read.insert(id, metrics.and_then(|metrics| metrics.metrics.get(report.metric.name()).copied()));
-        }
+            *read.entry(id).or_insert(metrics.and_then(|m| m.metrics.get(report.metric.name()).copied()))
+        };
         let cell = cells.entry((row, column)).or_default();
-        match read[&id] {
+        match score {
             Some(score) => cell.scores.push(score),
             None => cell.missing += 1,
         }
@@ -160,7 +161,8 @@ impl Table {
             format!("{}\n", cells.join("   ").trim_end())
         };
         let bold = styled && std::env::var_os("NO_COLOR").is_none();
-        let title = if bold { format!("\x1b[1m{}\x1b[0m\n", self.title) } else { format!("{}\n", self.title) };
+        let title =
+            if bold { format!("\x1b[1m{}\x1b[0m\n", self.title) } else { format!("{}\n", self.title) };
         let rule: usize = widths.iter().sum::<usize>() + 3 * widths.len().saturating_sub(1);
         let mut text = title + &line(&header) + &"─".repeat(rule) + "\n";
         for row in &body {

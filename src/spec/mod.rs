@@ -194,7 +194,10 @@ impl Spec {
         let block = stage.key(kinds);
         let within = |path: &[String]| path.iter().fold(block.clone(), |at, key| at.key(key));
         let tails = (0..path.len()).map(|skip| &path[skip..]);
-        tails.filter(|tail| !tail.is_empty()).find_map(|tail| self.text.exact(&within(tail))).or_else(|| self.place(&stage.on_key()))
+        tails
+            .filter(|tail| !tail.is_empty())
+            .find_map(|tail| self.text.exact(&within(tail)))
+            .or_else(|| self.place(&stage.on_key()))
     }
 
     /// A diagnostic about what stands at `at`.

@@ -1,0 +1,58 @@
+//! Interrupts and kills.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::world::World;
+
+fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(sent.expect("kill").success());
+}
+
+/// Waits until the run's events have `part`.
+fn wait_for(world: &World, events: &str, part: &str) {
+    for _ in 0..6000 {
+        if std::fs::read_to_string(world.path(events)).is_ok_and(|text| text.contains(part)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("`{part}` never came");
+}
+
+#[test]
+fn an_interrupt_keeps_what_is_finished() {
+    let world = World::new();
+    // Long enough to be interrupted in the middle of training.
+    world.change("p.yaml", "epochs: 1", "epochs: 100000");
+    let mut run = world.start("e.jsonl");
+    wait_for(&world, "e.jsonl", "\"phase\":\"train\"");
+    signal(run.id(), "INT");
+    assert_eq!(run.wait().expect("a run").code(), Some(130));
+    assert_eq!(std::fs::read_dir(world.path("cache/tmp")).expect("tmp").count(), 0, "scratch is gone");
+    world.change("p.yaml", "epochs: 100000", "epochs: 1");
+    assert_eq!(world.run(&[]).code(0).ran(), ["model", "test"]);
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_nothing_that_looks_whole_and_is_not() {
+    let quiet = World::new();
+    quiet.run(&[]).code(0);
+    let expected = quiet.made();
+
+    let world = World::new();
+    // Moments over the first seconds of a run; each run takes up where the last one was killed.
+    for moment in [20_u64, 150, 400, 700, 1100, 1600, 2300] {
+        let mut run = world.start("e.jsonl");
+        std::thread::sleep(Duration::from_millis(moment));
+        let _ = run.kill();
+        run.wait().expect("a run");
+        if world.path("cache/objects").exists() {
+            world.tartan(&["cache", "verify"]).code(0);
+        }
+    }
+    world.run(&[]).code(0);
+    assert_eq!(world.made(), expected);
+    world.tartan(&["cache", "verify"]).code(0);
+}

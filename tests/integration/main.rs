@@ -1,0 +1,11 @@
+//! The real programs, driven as a user would, in temporary folders.
+//!
+//! One binary for all of it: whatever links or starts libtorch costs minutes on two cores.
+
+mod cache;
+mod commands;
+mod elf;
+mod faults;
+mod kill;
+mod learning;
+mod world;
