@@ -33,7 +33,7 @@ pub(super) struct Memo {
 
 type Entries = BTreeMap<String, Entry>;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     digest: Digest,
     stamp: Stamp,
@@ -119,12 +119,15 @@ impl Store {
         self.merge_memo(|path| Path::new(path).exists())
     }
 
+    /// Writes what is saved, what is unsaved here, and of these what is to be kept; nothing if that is
+    /// what is saved already (where a disk is full, `gc` must not begin by writing).
     fn merge_memo(&self, keep: impl Fn(&str) -> bool) -> Result<()> {
         let path = self.memo_path();
         let guard = self.root().join("memo.lock");
         let alone = lock::open(&guard)?;
         lock::wait(|| alone.lock()).map_err(at("lock", &guard))?;
-        let mut entries = load(&path)?;
+        let saved = load(&path)?;
+        let mut entries = saved.clone();
         let mut memo = self.memo();
         for (name, entry) in memo.entries.take().unwrap_or_default() {
             if entries.get(&name).is_none_or(|other| other.hashed_at <= entry.hashed_at) {
@@ -133,8 +136,11 @@ impl Store {
         }
         entries.retain(|name, _| keep(name));
         let bytes = seal(&entries).map_err(|source| StoreError::Encode { path: path.clone(), source })?;
+        let is_news = entries != saved;
         memo.entries = Some(entries);
-        self.write_synced(&path, &bytes)?;
+        if is_news {
+            self.write_synced(&path, &bytes)?;
+        }
         memo.unsaved = false;
         Ok(())
     }

@@ -198,7 +198,8 @@ impl Store {
             .permissions(fs::Permissions::from_mode(0o666))
             .tempfile_in(self.area(TMP))
             .map_err(at("create a file in", &self.area(TMP)))?;
-        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(at("write", path))?;
+        let plain = file.as_file_mut();
+        plain.write_all(bytes).and_then(|()| plain.sync_all()).map_err(at("write", path))?;
         file.persist(path).map_err(|e| at("write", path)(e.error))?;
         path.parent().map_or(Ok(()), sync_dir)
     }

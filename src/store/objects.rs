@@ -19,7 +19,8 @@ const CHUNK: usize = 1 << 20;
 impl Store {
     /// Where the bytes of `digest` are, if the store has them.
     pub fn object(&self, digest: &Digest) -> PathBuf {
-        self.shard(OBJECTS, digest).join(digest.hex())
+        let name = digest.hex();
+        self.root().join(OBJECTS).join(&name[..2]).join(name)
     }
 
     /// The bytes of `digest`, verified. What is bad is set aside: [`StoreError::Corrupt`].
@@ -210,15 +211,8 @@ pub(super) fn is_plain(name: &str) -> bool {
 /// The digest of all that is left in `reader`, and how many bytes it was.
 pub(super) fn hash(reader: &mut impl Read) -> io::Result<(Digest, u64)> {
     let mut hasher = blake3::Hasher::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match reader.read(&mut chunk) {
-            Ok(0) => return Ok((hasher.finalize().into(), hasher.count())),
-            Ok(n) => hasher.update(&chunk[..n]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        };
-    }
+    hasher.update_reader(reader)?;
+    Ok((hasher.finalize().into(), hasher.count()))
 }
 
 fn hash_path(path: &Path) -> io::Result<(Digest, u64)> {

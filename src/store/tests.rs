@@ -75,8 +75,8 @@ fn what_is_committed_comes_back() {
     let record = other.record(&key).expect("reads").expect("is there");
     assert_eq!(record, made.record);
     assert_eq!(other.read(&record.outputs["sub/y.json"].digest).expect("bytes"), b"two");
-    let mode = fs::metadata(other.object(&record.outputs["x.json"].digest)).expect("object").mode();
-    assert_eq!(mode & 0o777, 0o444);
+    let permissions = fs::metadata(other.object(&record.outputs["x.json"].digest)).expect("object").mode();
+    assert_eq!(permissions & 0o777, 0o444);
     assert_eq!(other.records(&[key, manifest("b").key()]).expect("records"), [Some(record.clone()), None]);
     assert_eq!(other.latest("a", "p").expect("latest"), Some(record));
     assert_eq!(other.latest("a", "q").expect("latest"), None);
@@ -302,6 +302,10 @@ fn usage_counts_by_kind() {
 }
 
 #[test]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "keys and their files, called what they are called in the store"
+)]
 fn verify_names_what_is_bad_and_whose_it_is() {
     let (_folder, store) = store();
     let a = make(&store, "a", &[("x", "one"), ("y", "two")]).record;
