@@ -8,6 +8,7 @@ use tokenizers::{
     ModelWrapper, PostProcessor as _, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy,
 };
 
+use super::words::ByWord;
 use crate::action::Vocabulary;
 
 /// Texts that one task of the pool tokenises: enough to make a task worth starting, few enough that the
@@ -17,6 +18,8 @@ const TEXTS_PER_TASK: usize = 32;
 /// A tokenizer that cuts texts at a length.
 pub struct TextEncoder {
     tokenizer: Tokenizer,
+    max_length: usize,
+    by_word: Option<ByWord>,
 }
 
 /// The tokens of texts, one after the other.
@@ -140,7 +143,7 @@ impl TextEncoder {
             direction: TruncationDirection::Right,
         };
         tokenizer.with_truncation(Some(truncation)).map_err(TokenizeError::Tokenizer)?;
-        Ok(Self { tokenizer })
+        Ok(Self { by_word: ByWord::of(&tokenizer), tokenizer, max_length: max_length as usize })
     }
 
     /// The tokens of `texts`, in their order, on rayon's current pool.
@@ -155,21 +158,35 @@ impl TextEncoder {
     }
 
     fn encode_part<T: AsRef<str>>(&self, texts: &[T]) -> Result<Tokens, TokenizeError> {
+        let mut memo = self.by_word.as_ref().map(ByWord::borrow_memo).unwrap_or_default();
         let mut tokens = Tokens::default();
         for text in texts {
             let text = text.as_ref();
-            let encoding = self
-                .tokenizer
-                .encode_fast(text, true)
-                .map_err(|error| TokenizeError::Text { text: start_of(text), error })?;
-            if encoding.is_empty() {
+            let start = tokens.ids.len();
+            let cut = match self.by_word.as_ref().filter(|by_word| by_word.suits(text)) {
+                Some(by_word) => {
+                    by_word.encode(&self.tokenizer, &mut memo, text, self.max_length, &mut tokens.ids)
+                }
+                None => self.encode_whole(text, &mut tokens.ids),
+            };
+            let cut = cut.map_err(|error| TokenizeError::Text { text: start_of(text), error })?;
+            if tokens.ids.len() == start {
                 return Err(TokenizeError::NoToken { text: start_of(text) });
             }
-            tokens.ids.extend(encoding.get_ids().iter().map(|id| id.cast_signed()));
-            tokens.lengths.push(encoding.len());
-            tokens.truncated += u64::from(!encoding.get_overflowing().is_empty());
+            tokens.lengths.push(tokens.ids.len() - start);
+            tokens.truncated += u64::from(cut);
+        }
+        if let Some(by_word) = &self.by_word {
+            by_word.return_memo(memo);
         }
         Ok(tokens)
+    }
+
+    /// Puts a text's ids at the end of `ids`. Gives back whether the text was cut.
+    fn encode_whole(&self, text: &str, ids: &mut Vec<i32>) -> tokenizers::Result<bool> {
+        let encoding = self.tokenizer.encode_fast(text, true)?;
+        ids.extend(encoding.get_ids().iter().map(|id| id.cast_signed()));
+        Ok(!encoding.get_overflowing().is_empty())
     }
 }
 
