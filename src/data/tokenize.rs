@@ -205,6 +205,8 @@ fn start_of(text: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A tokenizer of whole words with settings that must not leak: it pads to 16 and cuts at 3.
@@ -318,5 +320,67 @@ pub(super) mod tests {
         assert_eq!(encoder.encode(&["a b"]).expect("tokens").ids, [5, 6]);
         let error = encoder.encode(&["a", " "]).expect_err("no token");
         assert_eq!(error.to_string(), "a text has no token at all: ` `");
+    }
+
+    /// BERT's and `RoBERTa`'s pipelines, each over a few pieces.
+    fn families() -> [Vec<u8>; 2] {
+        let bert = with(|json| {
+            json["normalizer"] = serde_json::json!({
+                "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                "strip_accents": null, "lowercase": true,
+            });
+            json["pre_tokenizer"] = serde_json::json!({"type": "BertPreTokenizer"});
+            json["model"] = serde_json::json!({
+                "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100,
+                "vocab": {
+                    "[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4,
+                    "a": 5, "##a": 6, "b": 7, "##b": 8, ".": 9,
+                },
+            });
+        });
+        let roberta = with(|json| {
+            json["pre_tokenizer"] =
+                serde_json::json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true});
+            json["model"] = serde_json::json!({
+                "type": "BPE", "dropout": null, "unk_token": "[UNK]", "continuing_subword_prefix": null,
+                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+                "vocab": {
+                    "[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4,
+                    "a": 5, "b": 6, "Ġ": 7, "Ġa": 8, "ab": 9,
+                },
+                "merges": [["Ġ", "a"], ["a", "b"]],
+            });
+        });
+        [bert, roberta]
+    }
+
+    #[test]
+    fn only_the_two_families_work_word_by_word() {
+        let by_word =
+            |json: &[u8]| TextEncoder::new(json, &vocabulary(), 5).expect("tokenizer").by_word.is_some();
+        assert_eq!(families().map(|json| by_word(&json)), [true, true]);
+        assert!(!by_word(&tokenizer_json()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn word_by_word_gives_the_ids_of_the_whole(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "a", "b", "ab", "ba", ".", " ", "  ", "\t", "\u{a0}", "\u{301}", "é", "中", "\0", "[MASK]", "'s",
+            ]), 0..24),
+            max_length in 3_u32..16,
+        ) {
+            let text = parts.concat();
+            for family in families() {
+                let encoder = TextEncoder::new(&family, &vocabulary(), max_length).expect("tokenizer");
+                let mut whole = vec![];
+                let cut = encoder.encode_whole(&text, &mut whole).expect("tokens");
+                // Twice, so that the words are met again.
+                let tokens = encoder.encode(&[&text, &text]).expect("tokens");
+                prop_assert_eq!(&tokens.ids, &whole.repeat(2));
+                prop_assert_eq!(tokens.truncated, 2 * u64::from(cut));
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Words: tokenising each distinct word of a corpus once.
 //!
-//! The tokenizers of BERT and RoBERTa cut a text into words before they look any up, and a word's tokens
+//! The tokenizers of BERT and `RoBERTa` cut a text into words before they look any up, and a word's tokens
 //! depend on nothing around it. So the ids of a text are those of its words, one after the other, and most
 //! of a corpus's words have been seen before. [`Rule::of`] says where that holds: for the two families'
 //! own pipelines and nothing else. The ids are those that the tokenizer itself gives for the whole text.
@@ -22,7 +22,7 @@ pub(super) enum Rule {
     /// normaliser maps one character at a time; none combines with a space before it).
     DropSpace,
     /// Before a single space between two characters that are no white space; it belongs to the word
-    /// after it (GPT-2's pattern, which RoBERTa has: only there can no match reach over the cut).
+    /// after it (GPT-2's pattern, which `RoBERTa` has: only there can no match reach over the cut).
     KeepSpace,
 }
 
