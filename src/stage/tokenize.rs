@@ -21,8 +21,10 @@ pub fn run(params: &Tokenize, io: &Io) -> Result<(), Failure> {
         let role = format!("source/{split}");
         files.push((split, *format, io.name(&role), io.input(&role)?));
     }
-    let sources: Vec<Source> =
-        files.iter().map(|(split, format, file, bytes)| Source { split, file, format: *format, bytes }).collect();
+    let sources: Vec<Source> = files
+        .iter()
+        .map(|(split, format, file, bytes)| Source { split, file, format: *format, bytes })
+        .collect();
     let inputs = Inputs {
         tokenizer: &tokenizer,
         vocabulary: &vocabulary,
