@@ -11,3 +11,4 @@ pub mod sample;
 pub mod source;
 pub mod split;
 pub mod tokenize;
+mod words;

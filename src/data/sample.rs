@@ -68,7 +68,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_in_order_within_bounds_and_nested(len in 0_usize..300, a in 0_u64..400, b in 0_u64..400, seed: u64) {
+        fn is_in_order_within_bounds_and_nested(
+            len in 0_usize..300, a in 0_u64..400, b in 0_u64..400, seed: u64,
+        ) {
             let (small, large) = (draw(len, a.min(b), seed), draw(len, a.max(b), seed));
             for (sample, count) in [(&small, a.min(b)), (&large, a.max(b))] {
                 prop_assert_eq!(sample.len() as u64, count.min(len as u64));

@@ -55,7 +55,7 @@ pub enum SourceError {
         lines: Vec<(usize, String)>,
     },
     /// There is no text.
-    #[error("split `{split}` has no text: `{file}` {}", if *.blank_lines == 0 { "is empty" } else { "has only blank lines" })]
+    #[error("split `{split}` has no text: `{file}` {}", emptiness(*.blank_lines))]
     Empty {
         /// The split.
         split: String,
@@ -332,6 +332,10 @@ fn excerpt(line: &str) -> String {
         cut.push('…');
     }
     cut
+}
+
+fn emptiness(blank_lines: u64) -> &'static str {
+    if blank_lines == 0 { "is empty" } else { "has only blank lines" }
 }
 
 fn show(file: &str, lines: &[(usize, String)]) -> String {

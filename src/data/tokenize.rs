@@ -8,6 +8,7 @@ use tokenizers::{
     ModelWrapper, PostProcessor as _, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy,
 };
 
+use super::words::ByWord;
 use crate::action::Vocabulary;
 
 /// Texts that one task of the pool tokenises: enough to make a task worth starting, few enough that the
@@ -17,6 +18,8 @@ const TEXTS_PER_TASK: usize = 32;
 /// A tokenizer that cuts texts at a length.
 pub struct TextEncoder {
     tokenizer: Tokenizer,
+    max_length: usize,
+    by_word: Option<ByWord>,
 }
 
 /// The tokens of texts, one after the other.
@@ -140,7 +143,7 @@ impl TextEncoder {
             direction: TruncationDirection::Right,
         };
         tokenizer.with_truncation(Some(truncation)).map_err(TokenizeError::Tokenizer)?;
-        Ok(Self { tokenizer })
+        Ok(Self { by_word: ByWord::of(&tokenizer), tokenizer, max_length: max_length as usize })
     }
 
     /// The tokens of `texts`, in their order, on rayon's current pool.
@@ -155,21 +158,35 @@ impl TextEncoder {
     }
 
     fn encode_part<T: AsRef<str>>(&self, texts: &[T]) -> Result<Tokens, TokenizeError> {
+        let mut memo = self.by_word.as_ref().map(ByWord::borrow_memo).unwrap_or_default();
         let mut tokens = Tokens::default();
         for text in texts {
             let text = text.as_ref();
-            let encoding = self
-                .tokenizer
-                .encode_fast(text, true)
-                .map_err(|error| TokenizeError::Text { text: start_of(text), error })?;
-            if encoding.is_empty() {
+            let start = tokens.ids.len();
+            let cut = match self.by_word.as_ref().filter(|by_word| by_word.suits(text)) {
+                Some(by_word) => {
+                    by_word.encode(&self.tokenizer, &mut memo, text, self.max_length, &mut tokens.ids)
+                }
+                None => self.encode_whole(text, &mut tokens.ids),
+            };
+            let cut = cut.map_err(|error| TokenizeError::Text { text: start_of(text), error })?;
+            if tokens.ids.len() == start {
                 return Err(TokenizeError::NoToken { text: start_of(text) });
             }
-            tokens.ids.extend(encoding.get_ids().iter().map(|id| id.cast_signed()));
-            tokens.lengths.push(encoding.len());
-            tokens.truncated += u64::from(!encoding.get_overflowing().is_empty());
+            tokens.lengths.push(tokens.ids.len() - start);
+            tokens.truncated += u64::from(cut);
+        }
+        if let Some(by_word) = &self.by_word {
+            by_word.return_memo(memo);
         }
         Ok(tokens)
+    }
+
+    /// Puts a text's ids at the end of `ids`. Gives back whether the text was cut.
+    fn encode_whole(&self, text: &str, ids: &mut Vec<i32>) -> tokenizers::Result<bool> {
+        let encoding = self.tokenizer.encode_fast(text, true)?;
+        ids.extend(encoding.get_ids().iter().map(|id| id.cast_signed()));
+        Ok(!encoding.get_overflowing().is_empty())
     }
 }
 
@@ -188,6 +205,8 @@ fn start_of(text: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A tokenizer of whole words with settings that must not leak: it pads to 16 and cuts at 3.
@@ -301,5 +320,67 @@ pub(super) mod tests {
         assert_eq!(encoder.encode(&["a b"]).expect("tokens").ids, [5, 6]);
         let error = encoder.encode(&["a", " "]).expect_err("no token");
         assert_eq!(error.to_string(), "a text has no token at all: ` `");
+    }
+
+    /// BERT's and `RoBERTa`'s pipelines, each over a few pieces.
+    fn families() -> [Vec<u8>; 2] {
+        let bert = with(|json| {
+            json["normalizer"] = serde_json::json!({
+                "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                "strip_accents": null, "lowercase": true,
+            });
+            json["pre_tokenizer"] = serde_json::json!({"type": "BertPreTokenizer"});
+            json["model"] = serde_json::json!({
+                "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100,
+                "vocab": {
+                    "[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4,
+                    "a": 5, "##a": 6, "b": 7, "##b": 8, ".": 9,
+                },
+            });
+        });
+        let roberta = with(|json| {
+            json["pre_tokenizer"] =
+                serde_json::json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true});
+            json["model"] = serde_json::json!({
+                "type": "BPE", "dropout": null, "unk_token": "[UNK]", "continuing_subword_prefix": null,
+                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+                "vocab": {
+                    "[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4,
+                    "a": 5, "b": 6, "Ġ": 7, "Ġa": 8, "ab": 9,
+                },
+                "merges": [["Ġ", "a"], ["a", "b"]],
+            });
+        });
+        [bert, roberta]
+    }
+
+    #[test]
+    fn only_the_two_families_work_word_by_word() {
+        let by_word =
+            |json: &[u8]| TextEncoder::new(json, &vocabulary(), 5).expect("tokenizer").by_word.is_some();
+        assert_eq!(families().map(|json| by_word(&json)), [true, true]);
+        assert!(!by_word(&tokenizer_json()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn word_by_word_gives_the_ids_of_the_whole(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "a", "b", "ab", "ba", ".", " ", "  ", "\t", "\u{a0}", "\u{301}", "é", "中", "\0", "[MASK]", "'s",
+            ]), 0..24),
+            max_length in 3_u32..16,
+        ) {
+            let text = parts.concat();
+            for family in families() {
+                let encoder = TextEncoder::new(&family, &vocabulary(), max_length).expect("tokenizer");
+                let mut whole = vec![];
+                let cut = encoder.encode_whole(&text, &mut whole).expect("tokens");
+                // Twice, so that the words are met again.
+                let tokens = encoder.encode(&[&text, &text]).expect("tokens");
+                prop_assert_eq!(&tokens.ids, &whole.repeat(2));
+                prop_assert_eq!(tokens.truncated, 2 * u64::from(cut));
+            }
+        }
     }
 }
