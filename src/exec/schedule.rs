@@ -138,7 +138,13 @@ pub(super) fn run(
         return Err(ExecError::NoWorker { path: options.worker.clone() });
     }
     let (jobs, threads) = pools::shares(plan, options);
-    on_event(Event::RunStarted { pipeline: plan.pipeline.clone(), stages: plan.len(), cached, jobs, threads });
+    on_event(Event::RunStarted {
+        pipeline: plan.pipeline.clone(),
+        stages: plan.len(),
+        cached,
+        jobs,
+        threads,
+    });
     let outcome = std::thread::scope(|scope| {
         let (sender, news) = sync_channel(1024);
         let mut schedule = Schedule {
@@ -286,7 +292,8 @@ impl Schedule<'_, '_, '_> {
             self.skip(id, &because);
             return self.skip_dependents(id, &because);
         }
-        let result = if waited && self.take_record(id, &key) { Ok(()) } else { self.lock_and_start(id, &key) };
+        let result =
+            if waited && self.take_record(id, &key) { Ok(()) } else { self.lock_and_start(id, &key) };
         if let Err(failure) = result {
             self.ready.remove(&id);
             self.fail(id, Some(key), failure);

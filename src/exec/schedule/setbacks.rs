@@ -133,8 +133,7 @@ impl Schedule<'_, '_, '_> {
     /// Puts a node at the beginning of its way.
     fn enter(&mut self, id: NodeId) {
         let needs = self.plan.needs(id);
-        let missing =
-            needs.iter().filter(|need| !matches!(self.states[need.0], State::Done { .. })).count();
+        let missing = needs.iter().filter(|need| !matches!(self.states[need.0], State::Done { .. })).count();
         if missing == 0 {
             self.states[id.0] = State::Looking;
             self.looking.insert(id);
