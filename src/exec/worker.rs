@@ -191,7 +191,7 @@ impl Process {
         // Until it is reaped its process id, and so its group's, is not given to another. A group that
         // is gone already is as good as signalled.
         if !self.reaped {
-            drop(kill_process_group(self.group, signal));
+            let _ = kill_process_group(self.group, signal);
         }
     }
 
