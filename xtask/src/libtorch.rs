@@ -211,6 +211,8 @@ fn downloaded(cache: &Path, flavour: Flavour) -> Result<PathBuf, Error> {
     if wheels.is_empty() {
         return Err(Error::Platform(platform));
     }
+    // What an interrupted set-up unpacked is of no use, but takes space.
+    clear(&part_of(&folder))?;
     let probe = python::probe(cache)?;
     if !host::libc_serves(&probe.libc) {
         return Err(Error::Platform(format!("{platform} with {}", probe.libc)));
@@ -256,14 +258,20 @@ fn wheel_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
+/// The name of a folder while it is made.
+fn part_of(folder: &Path) -> PathBuf {
+    folder.with_added_extension("part")
+}
+
+fn clear(folder: &Path) -> Result<(), Error> {
+    if folder.exists() { fs::remove_dir_all(folder).map_err(file("remove", folder)) } else { Ok(()) }
+}
+
 /// Fill a folder of the cache under another name, add what the linker needs, and rename it when it is whole.
 fn build(folder: &Path, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
-    let part = folder.with_added_extension("part");
-    for stale in [&part, folder] {
-        if stale.exists() {
-            fs::remove_dir_all(stale).map_err(file("remove", stale))?;
-        }
-    }
+    let part = part_of(folder);
+    clear(&part)?;
+    clear(folder)?;
     fs::create_dir(&part).map_err(file("create", &part))?;
     fill(&part)?;
     link_folder(&part)?;

@@ -68,7 +68,17 @@ pub(crate) fn installed(version: &str, library: &str) -> Result<Installed, Error
 pub(crate) fn unpack(target: &Path, needs: &str, wheels: &[PathBuf]) -> Result<(), Error> {
     let mut arguments = vec![target.as_os_str(), needs.as_ref()];
     arguments.extend(wheels.iter().map(|wheel| wheel.as_os_str()));
-    task("unpack", &arguments).map(drop)
+    task("unpack", &arguments).map(drop).map_err(|error| match error {
+        Error::Python(why) if FULL.iter().any(|mark| why.contains(mark)) => full(target),
+        other => other,
+    })
+}
+
+/// How Python and pip say that the disk is full.
+const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
+fn full(folder: &Path) -> Error {
+    file("write to", folder)(io::ErrorKind::StorageFull.into())
 }
 
 /// Load shared libraries, one after the other, in a process of their own.
@@ -190,8 +200,8 @@ fn explain(said: &str, folder: &Path) -> Error {
     let any = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
     if any(&["DO NOT MATCH THE HASHES"]) {
         Error::Hash
-    } else if any(&["No space left on device", "Disk quota exceeded"]) {
-        file("write to", folder)(io::ErrorKind::StorageFull.into())
+    } else if any(&FULL) {
+        full(folder)
     } else if any(&NETWORK) {
         Error::Network
     } else if any(&["No matching distribution found"]) {
