@@ -113,13 +113,12 @@ fn run(request: &Request) -> Result<(), Failure> {
             slot.get_or_insert(text);
         }
     }));
-    match panic::catch_unwind(AssertUnwindSafe(|| stage::run(request, &|message| say(&message)))) {
-        Ok(result) => result,
-        Err(_) => {
+    panic::catch_unwind(AssertUnwindSafe(|| stage::run(request, &|message| say(&message)))).unwrap_or_else(
+        |_| {
             let text = PANIC.lock().ok().and_then(|mut slot| slot.take());
             Err(libtorch::explain_panic(&text.unwrap_or_else(|| "a panic without a message".to_owned())))
-        }
-    }
+        },
+    )
 }
 
 /// Writes a message as a line. Nobody to hear it means that the parent is gone, and with it the work.

@@ -9,7 +9,7 @@ pub enum ConfigError {
     /// Not JSON, or a field that is missing or of the wrong type.
     #[error("not an encoder's configuration: {0}")]
     Json(#[from] serde_json::Error),
-    /// A model that is neither BERT nor RoBERTa.
+    /// A model that is neither BERT nor `RoBERTa`.
     #[error("model_type `{0}` is not supported; supported are bert, roberta, camembert and xlm-roberta{1}")]
     Family(String, String),
     /// A value that this program cannot compute with.

@@ -141,7 +141,7 @@ mod tests {
         let confusion = Confusion::new([(0, 0), (2, 0)], 3, 2);
         close(confusion.score(Metric::Accuracy), 0.5);
         close(confusion.score(Metric::MicroF1), 0.5);
-        close(confusion.score(Metric::MacroF1), (2.0 / 3.0 + 0.0) / 2.0);
+        close(confusion.score(Metric::MacroF1), 1.0 / 3.0);
         let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
         assert_eq!(confusion.per_label(&names)[2].support, 1);
         close(confusion.per_label(&names)[2].f1, 0.0);

@@ -88,7 +88,7 @@ mod tests {
         let rise_and_fall = [0.0, 0.5, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0];
         assert_eq!(factors(Schedule::Linear), rise_and_fall);
         assert_eq!(factors(Schedule::Constant)[..3], [0.0, 0.5, 1.0]);
-        assert_eq!(factors(Schedule::Constant)[10], 1.0);
+        assert_eq!(factors(Schedule::Constant)[3..], [1.0; 8]);
     }
 
     #[test]

@@ -42,38 +42,35 @@ pub struct Checkpoint {
 pub fn read_checkpoint(config: &Config, bytes: &[u8], seed: u64) -> Result<Checkpoint, WeightsError> {
     let file = SafeTensors::deserialize(bytes)?;
     let names = file.names();
-    let mut tensors = Tensors::new();
     let mut used: Vec<String> = vec![];
     let mut wrong = vec![];
     let mut made = vec![];
-    let find =
-        |spec: &Spec| aliases(config, &spec.name).into_iter().find(|name| names.contains(&name.as_str()));
-    for spec in config.encoder_params() {
-        match find(&spec) {
-            Some(name) => match fitting(&file.tensor(&name)?, &spec.shape) {
-                Ok(tensor) => {
-                    tensors.insert(spec.name, tensor);
-                    used.push(name);
-                }
-                Err(how) => wrong.push(format!("`{name}` {how}")),
-            },
-            None => wrong.push(format!("`{}` is missing", spec.name)),
+    let mut take = |spec: &Spec, can_be_made: bool| -> Result<Tensor, safetensors::SafeTensorError> {
+        if let Some(name) =
+            aliases(config, &spec.name).into_iter().find(|name| names.contains(&name.as_str()))
+        {
+            let tensor = fitting(&file.tensor(&name)?, &spec.shape);
+            used.push(name.clone());
+            return Ok(tensor.unwrap_or_else(|how| {
+                wrong.push(format!("`{name}` {how}"));
+                Tensor::new()
+            }));
         }
+        if can_be_made {
+            made.push(spec.name.clone());
+            return Ok(fresh(spec, config.initializer_range, seed, &spec.name));
+        }
+        wrong.push(format!("`{}` is missing", spec.name));
+        Ok(Tensor::new())
+    };
+    let mut tensors = Tensors::new();
+    for spec in config.encoder_params() {
+        let tensor = take(&spec, false)?;
+        tensors.insert(spec.name, tensor);
     }
     for spec in config.lm_head_params() {
-        match find(&spec) {
-            Some(name) => match fitting(&file.tensor(&name)?, &spec.shape) {
-                Ok(tensor) => {
-                    tensors.insert(spec.name, tensor);
-                    used.push(name);
-                }
-                Err(how) => wrong.push(format!("`{name}` {how}")),
-            },
-            None => {
-                tensors.insert(spec.name.clone(), fresh(&spec, config.initializer_range, seed, &spec.name));
-                made.push(spec.name);
-            }
-        }
+        let tensor = take(&spec, true)?;
+        tensors.insert(spec.name, tensor);
     }
     if !wrong.is_empty() {
         return Err(WeightsError::Misfit(wrong));
@@ -243,4 +240,78 @@ fn normal(size: usize, std: f64, seed: u64, purpose: &str) -> Vec<f32> {
     }
     values.truncate(size);
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let json =
+            br#"{"model_type": "bert", "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 6, "vocab_size": 9, "max_position_embeddings": 5}"#;
+        Config::from_json(json).unwrap()
+    }
+
+    fn checkpoint() -> Tensors {
+        make(&config().encoder_params(), 0.02, 1, "")
+    }
+
+    fn renamed(tensors: &Tensors, rename: impl Fn(&str) -> String) -> Tensors {
+        tensors.iter().map(|(name, tensor)| (rename(name), tensor.shallow_clone())).collect()
+    }
+
+    #[test]
+    fn every_naming_reads_the_same() {
+        let plain = checkpoint();
+        let old = |name: &str| name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta");
+        let bare = |name: &str| name.trim_start_matches("bert.").to_owned();
+        for tensors in [renamed(&plain, bare), renamed(&plain, old), renamed(&plain, |name| old(&bare(name)))]
+        {
+            let mut tensors = tensors;
+            tensors
+                .insert("pooler.dense.weight".to_owned(), Tensor::ones([4, 4], (Kind::Float, Device::Cpu)));
+            let read = read_checkpoint(&config(), &write(&tensors, None).unwrap(), 0).unwrap();
+            assert_eq!(read.ignored, ["pooler.dense.weight"]);
+            assert_eq!(read.made.len(), 5, "{:?}", read.made);
+            for (name, tensor) in &plain {
+                assert_eq!(read.tensors[name], *tensor, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_of_another_shape_is_named_all_at_once() {
+        let mut tensors = checkpoint();
+        tensors.remove("bert.embeddings.LayerNorm.bias");
+        tensors.insert(
+            "bert.embeddings.word_embeddings.weight".to_owned(),
+            Tensor::ones([8, 4], (Kind::Float, Device::Cpu)),
+        );
+        let error = read_checkpoint(&config(), &write(&tensors, None).unwrap(), 0).unwrap_err().to_string();
+        assert!(error.contains("`bert.embeddings.LayerNorm.bias` is missing"), "{error}");
+        assert!(error.contains("has shape [8, 4]; the configuration implies [9, 4]"), "{error}");
+    }
+
+    #[test]
+    fn half_precision_is_read() {
+        let spec = Spec::weight("w".to_owned(), vec![2]);
+        let bytes: Vec<u8> = [0.5f32, -3.0].iter().flat_map(|v| v.to_le_bytes()[2..].to_vec()).collect();
+        let half = TensorView::new(Dtype::BF16, vec![2], &bytes).unwrap();
+        let file = safetensors::serialize([("w", half)], None::<HashMap<String, String>>).unwrap();
+        let tensors = read(&[spec], &file).unwrap();
+        assert_eq!(tensors["w"], Tensor::from_slice(&[0.5f32, -3.0]));
+    }
+
+    #[test]
+    fn fresh_weights_are_normal_and_the_same_for_the_same_seed_and_name() {
+        let spec = Spec::weight("w".to_owned(), vec![100, 100]);
+        let of = |seed, purpose| make(std::slice::from_ref(&spec), 0.02, seed, purpose).remove("w").unwrap();
+        let tensor = of(1, "a/");
+        assert_eq!(tensor, of(1, "a/"));
+        assert_ne!(tensor, of(2, "a/"));
+        assert_ne!(tensor, of(1, "b/"));
+        let (mean, std) = (tensor.mean(Kind::Double).double_value(&[]), tensor.std(true).double_value(&[]));
+        assert!(mean.abs() < 1e-3 && (std - 0.02).abs() < 1e-3, "mean {mean}, std {std}");
+    }
 }

@@ -34,16 +34,17 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
         source.check(&config, &vocabulary)?;
     }
 
-    let labels = end_task.then(|| classes(&first.file.labels)).flatten();
+    let labels = end_task.then(|| classes(first.file.labels.as_ref())).flatten();
     if end_task && labels.is_none() {
         let name = &first.name;
         return Err(failure(format!(
             "the end-task `{name}` has no labels; it must be a `classify` objective"
         )));
     }
-    let dev = match end_task && io.has("end_task/dev.safetensors") {
-        true => Some(dev_split(io, first, &config)?),
-        false => None,
+    let dev = if end_task && io.has("end_task/dev.safetensors") {
+        Some(dev_split(io, first, &config)?)
+    } else {
+        None
     };
     if end_task && dev.is_none() {
         io.note(
@@ -134,8 +135,8 @@ impl Source {
 }
 
 /// The names of the labels that a model tells apart.
-fn classes(labels: &Option<Labels>) -> Option<Vec<String>> {
-    labels.as_ref().map(|labels| labels.names.iter().take(labels.classes).cloned().collect())
+fn classes(labels: Option<&Labels>) -> Option<Vec<String>> {
+    labels.map(|labels| labels.names.iter().take(labels.classes).cloned().collect())
 }
 
 fn dev_split(io: &Io<'_>, end_task: &Source, config: &Config) -> Result<Split, Failure> {
