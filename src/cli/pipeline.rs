@@ -75,6 +75,16 @@ fn unreadable(source: &Source) -> Option<Diagnostic> {
         Ok(_) => Some(Diagnostic::error(format!("`{shown}` is not a file"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let fault = Diagnostic::error(format!("there is no file `{shown}`"));
+            // A path given by `--set` is meant from where the user stands as often as not.
+            if source.path != Path::new(&source.name)
+                && let Ok(here) = std::path::absolute(&source.name)
+                && here.is_file()
+            {
+                return Some(fault.help(format!(
+                    "paths are relative to the pipeline's file; there is `{}`, which wants its whole path",
+                    here.display()
+                )));
+            }
             let folder = source.path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let folder = folder.unwrap_or(Path::new("."));
             let Ok(entries) = std::fs::read_dir(folder) else {

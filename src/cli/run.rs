@@ -10,7 +10,7 @@ use super::{Exit, Fault, out, plan};
 use crate::diag::Diagnostic;
 use crate::event::{Event, Level};
 use crate::exec::{self, DeviceChoice, Options, Outcome, Stop, known};
-use crate::report::progress::{EventLog, Progress};
+use crate::report::{EventLog, Progress};
 use crate::report::table;
 use crate::store::StoreError;
 
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     };
     let stop = Stop::install()
         .map_err(|error| Fault::failed(format!("failed to watch for signals: {error}"), None))?;
-    let mut progress = Progress::new(args.quiet);
+    let mut progress = Progress::on_stderr(args.quiet);
     let mut log = match &args.events {
         Some(path) => Some(EventLog::create(path).map_err(|error| {
             let fault = Diagnostic::error(format!("failed to write events to `{}`: {error}", path.display()));
@@ -105,7 +105,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         }
         other => other,
     };
-    progress.finish();
+    progress.clear();
     if let Some(error) = lost_events {
         out::note(format_args!("warning: some events were not written: {error}"));
     }

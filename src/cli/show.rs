@@ -85,7 +85,9 @@ fn provenance(record: &Record) {
         made.device,
         out::count(made.threads, "thread")
     ));
-    out::line(format_args!("    {:24} {:.1} s, at {} s after 1970", "took", made.seconds, made.started));
+    let started = std::time::UNIX_EPOCH + std::time::Duration::from_secs(made.started);
+    let started = humantime::format_rfc3339_seconds(started);
+    out::line(format_args!("    {:24} {started}, took {:.1} s", "when", made.seconds));
     if let Some(peak) = made.peak_memory {
         out::line(format_args!("    {:24} {}", "peak memory", out::size(peak)));
     }

@@ -3,6 +3,10 @@
 //! Reads events, plans and the store; runs nothing.
 
 pub mod changes;
+mod event_log;
 pub mod graph;
-pub mod progress;
+mod progress;
 pub mod table;
+
+pub use event_log::EventLog;
+pub use progress::Progress;
