@@ -1,1 +1,7 @@
-//! To come.
+//! Showing what happens and what came out. Knows events and the store; not what runs the stages.
+
+mod event_log;
+mod progress;
+
+pub use event_log::EventLog;
+pub use progress::Progress;
