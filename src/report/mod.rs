@@ -2,6 +2,7 @@
 
 mod event_log;
 mod progress;
+mod words;
 
 pub use event_log::EventLog;
 pub use progress::Progress;
