@@ -10,7 +10,7 @@ use crate::store::{Record, Store, StoreError};
 #[derive(Clone, Debug)]
 pub enum NodeStatus {
     /// Its result is in the store.
-    Cached(Record),
+    Cached(Box<Record>),
     /// Its key is known, and has no result yet (or the node is forced): it would run.
     Run(Manifest),
     /// Its key depends on the outputs of these nodes, which are not known yet.
@@ -63,7 +63,7 @@ pub fn known(plan: &Plan, store: &Store, force: &BTreeSet<String>) -> Result<Sta
                             next.push(dependent);
                         }
                     }
-                    NodeStatus::Cached(record)
+                    NodeStatus::Cached(Box::new(record))
                 }
                 Found { manifest: Some(manifest), .. } => NodeStatus::Run(manifest),
                 Found { manifest: None, .. } => NodeStatus::Waits(vec![]),

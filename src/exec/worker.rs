@@ -43,11 +43,17 @@ pub(super) struct Process {
     /// When it was started, in unix seconds.
     pub(super) started_unix: u64,
     last_word: Option<Message>,
+    life: Life,
     silent: bool,
-    exited: bool,
     overdue: bool,
     deadline: Option<Instant>,
-    reaped: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Running,
+    Exited,
+    Reaped,
 }
 
 /// How a worker ended.
@@ -104,11 +110,10 @@ impl Process {
             started: Instant::now(),
             started_unix,
             last_word: None,
+            life: Life::Running,
             silent: false,
-            exited: false,
             overdue: false,
             deadline: None,
-            reaped: false,
         };
         let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
             return Err(io::Error::other("the worker's standard streams are not there"));
@@ -146,18 +151,18 @@ impl Process {
     /// It exited. What it may have left behind is killed, so that its output closes.
     pub(super) fn exited(&mut self) {
         self.kill();
-        self.exited = true;
+        self.life = Life::Exited;
         self.deadline = Some(Instant::now() + GRACE);
     }
 
     /// Whether it is gone and all it said was heard. One that lives on after its last word is killed.
     pub(super) fn is_over(&mut self) -> bool {
         let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if late && !self.exited {
+        if late && self.life == Life::Running {
             self.overdue = true;
             self.kill();
         }
-        self.exited && (self.silent || late)
+        self.life != Life::Running && (self.silent || late)
     }
 
     /// Asks it and its children to end.
@@ -173,7 +178,7 @@ impl Process {
     /// Reaps it, once it [`is_over`](Self::is_over), and says how it ended.
     pub(super) fn reap(&mut self) -> Ending {
         let status = self.child.wait();
-        self.reaped = true;
+        self.life = Life::Reaped;
         match (self.last_word.take(), status) {
             (Some(Message::Failed(failure)), _) => Ending::Failed(failure),
             (Some(Message::Done { peak_memory, versions }), Ok(status)) if status.success() => {
@@ -190,7 +195,7 @@ impl Process {
     fn signal(&self, signal: Signal) {
         // Until it is reaped its process id, and so its group's, is not given to another. A group that
         // is gone already is as good as signalled.
-        if !self.reaped {
+        if self.life != Life::Reaped {
             let _ = kill_process_group(self.group, signal);
         }
     }
@@ -242,7 +247,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.reaped {
+        if self.life != Life::Reaped {
             self.kill();
             // After SIGKILL the wait is short, and there is nobody left to tell of its failure.
             drop(self.child.wait());
@@ -270,6 +275,11 @@ fn listen(stdout: impl Read, mut log: File, ticket: Ticket, news: &SyncSender<Ne
     while stdout.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
         match serde_json::from_slice::<Message>(&line) {
             Ok(message) => {
+                // What was said to the user is worth reading in the log too.
+                if let Message::Note { text, .. } | Message::Failed(Failure { message: text, .. }) = &message
+                {
+                    drop(writeln!(log, "{text}"));
+                }
                 if news.send(News::Said(ticket, message)).is_err() {
                     return;
                 }

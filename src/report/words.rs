@@ -1,0 +1,143 @@
+//! Words for figures, names and failures: text in, text out.
+
+use crate::event::{self, Failure};
+
+/// Characters of a bar.
+const BAR: usize = 12;
+/// How many names of a list are given.
+const NAMED: usize = 8;
+
+/// What failed, why, and where to read on.
+pub(super) fn in_words(stage: &str, failure: &Failure, log: Option<&str>) -> String {
+    let mut lines = vec![format!("{stage} failed")];
+    lines.extend(failure.message.lines().map(|line| format!("    {line}")));
+    if let Some(help) = &failure.help {
+        lines.push(format!("    help: {}", help.replace('\n', "\n          ")));
+    }
+    if let Some(log) = log {
+        lines.push(format!("    log: {log} (`tartan logs {}`)", shell_word(stage)));
+    }
+    lines.join("\n")
+}
+
+/// How far a stage is, on one line.
+pub(super) fn figures(progress: &event::Progress, rate: Option<f64>, with_bar: bool) -> String {
+    let event::Progress { phase, done, total, unit, figures } = progress;
+    let mut parts = vec![];
+    match total {
+        Some(total) => {
+            let bar = if with_bar { bar(*done as f64 / (*total).max(1) as f64) + " " } else { String::new() };
+            parts.push(format!("{phase} {bar}{done}/{total} {unit}"));
+        }
+        None => parts.push(format!("{phase} {done} {unit}")),
+    }
+    // What matters most comes first: a narrow terminal cuts the rest.
+    if let (Some(rate), Some(total)) = (rate, total) {
+        parts.push(format!("{} left", duration(total.saturating_sub(*done) as f64 / rate)));
+    }
+    parts.extend(figures.iter().map(|(name, value)| format!("{name} {}", number(*value))));
+    parts.extend(rate.map(|rate| format!("{} {unit}/s", number(rate))));
+    parts.join(" · ")
+}
+
+pub(super) fn bar(part: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and BAR")]
+    let full = (part.clamp(0.0, 1.0) * BAR as f64) as usize;
+    "█".repeat(full) + &"░".repeat(BAR - full)
+}
+
+/// Four digits or so.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1e6 || (size < 1e-3 && size > 0.0) => format!("{value:.2e}"),
+        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.3}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+pub(super) fn duration(seconds: f64) -> String {
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+    let seconds = seconds.round() as u64;
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds} s"),
+        (0, _) => format!("{minutes}:{:02} min", seconds % 60),
+        _ => format!("{hours}:{minutes:02}:{:02} h", seconds % 60),
+    }
+}
+
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A name of at most `most` characters: its beginning and its end, which tell sweep points apart.
+pub(super) fn shortened(name: &str, most: usize) -> String {
+    let chars: Vec<char> = name.chars().collect();
+    if chars.len() <= most {
+        return name.to_owned();
+    }
+    let end = most / 2;
+    let start = most - end - 1;
+    let parts = [&chars[..start], &['…'], &chars[chars.len() - end..]];
+    parts.concat().into_iter().collect()
+}
+
+pub(super) fn some_of(names: &[String]) -> String {
+    match names.split_at_checked(NAMED) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => names.join(", "),
+    }
+}
+
+/// A word as a shell takes it.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+/// Without control characters but line ends: what others wrote must not steer the terminal.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|&c| c == '\n' || !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_fit_on_a_line() {
+        let progress = event::Progress {
+            phase: "train".to_owned(),
+            done: 30,
+            total: Some(120),
+            unit: "steps".to_owned(),
+            figures: vec![("loss".to_owned(), 1.23456), ("lr".to_owned(), 5e-6)],
+        };
+        assert_eq!(
+            figures(&progress, Some(2.0), true),
+            "train ███░░░░░░░░░ 30/120 steps · 45 s left · loss 1.235 · lr 5.00e-6 · 2.000 steps/s"
+        );
+        let open = event::Progress { total: None, figures: vec![], ..progress };
+        assert_eq!(figures(&open, None, true), "train 30 steps");
+        assert_eq!(shortened("a-rather-long-name[task=x,seed=12]", 20), "a-rather-…x,seed=12]");
+    }
+
+    #[test]
+    fn durations_read_well() {
+        for (seconds, text) in [
+            (0.04, "0.0 s"),
+            (9.94, "9.9 s"),
+            (9.96, "10 s"),
+            (59.4, "59 s"),
+            (59.6, "1:00 min"),
+            (3599.6, "1:00:00 h"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+}
