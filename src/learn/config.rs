@@ -303,3 +303,61 @@ impl Spec {
         self.init == Init::Normal
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error of a sound configuration after a change.
+    fn error(field: &str, value: serde_json::Value) -> String {
+        let mut json = serde_json::json!({
+            "model_type": "roberta", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 16, "vocab_size": 30, "max_position_embeddings": 12, "pad_token_id": 1,
+        });
+        assert!(Config::from_json(json.to_string().as_bytes()).is_ok());
+        json[field] = value;
+        Config::from_json(json.to_string().as_bytes()).expect_err(field).to_string()
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named_with_what_is() {
+        for (field, value, expected) in [
+            ("model_type", "distilbert", "supported are bert, roberta"),
+            ("model_type", "robert", "did you mean `roberta`?"),
+            ("hidden_act", "silu", "gelu, gelu_new and relu are"),
+            ("position_embedding_type", "relative_key", "absolute is"),
+        ] {
+            let error = error(field, value.into());
+            assert!(error.contains(value) && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused() {
+        for (field, value) in [
+            ("hidden_size", serde_json::json!(9)),
+            ("hidden_size", serde_json::json!(0)),
+            ("vocab_size", serde_json::json!(-1)),
+            ("num_hidden_layers", serde_json::json!(i64::MAX)),
+            ("pad_token_id", serde_json::json!(30)),
+            ("hidden_dropout_prob", serde_json::json!(1.0)),
+            ("layer_norm_eps", serde_json::json!(0.0)),
+        ] {
+            let error = error(field, value);
+            assert!(error.contains(field), "{error} does not name {field}");
+        }
+    }
+
+    #[test]
+    fn roberta_has_fewer_positions_than_rows() {
+        let family = |model_type: &str| {
+            let json = serde_json::json!({
+                "model_type": model_type, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+                "intermediate_size": 16, "vocab_size": 30, "max_position_embeddings": 12,
+            });
+            Config::from_json(json.to_string().as_bytes()).expect("config")
+        };
+        assert_eq!(family("xlm-roberta").first_position(1), 2);
+        assert_eq!(family("bert").first_position(1), 0);
+    }
+}

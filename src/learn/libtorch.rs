@@ -1,5 +1,7 @@
 //! libtorch as a library: loading its CUDA half, its version, devices and threads.
 
+use std::error::Error as _;
+
 use tartan::event::Failure;
 use tch::Cuda;
 
@@ -36,7 +38,11 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
     if i64::try_from(index).is_ok_and(|index| index < found) {
         return Ok(Device::Cuda(index));
     }
-    let why = loaded.err().map(|error| format!(" ({error})")).unwrap_or_default();
+    let why = loaded.err().map(|error| match error.source() {
+        Some(source) => format!(" ({error}: {source})"),
+        None => format!(" ({error})"),
+    });
+    let why = why.unwrap_or_default();
     Err(DeviceError::Missing { asked: name.to_owned(), found, why })
 }
 

@@ -127,3 +127,65 @@ impl<'a> Io<'a> {
         (self.say)(Message::Note { level, text });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tartan::action::{Export, InputFile};
+
+    use super::*;
+
+    fn request(folder: &std::path::Path, bytes: &[u8], stored: bool) -> Request {
+        let path = folder.join("object");
+        fs::write(&path, bytes).unwrap();
+        let digest = Digest::of(b"what it was");
+        let file = InputFile { path, digest, name: "encoder/config.json".to_owned(), stored };
+        Request {
+            stage: "out".to_owned(),
+            action: Action::Export(Export {}),
+            inputs: BTreeMap::from([("model/config.json".to_owned(), file)]),
+            out: folder.to_owned(),
+            device: "cpu".to_owned(),
+            threads: 1,
+            objective_names: vec![],
+        }
+    }
+
+    #[test]
+    fn a_damaged_object_is_named_for_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let damaged = run(&request(folder.path(), b"what it wAs", true), &|_| ()).unwrap_err();
+        assert_eq!(damaged.corrupt, ["model/config.json"]);
+        let changed = run(&request(folder.path(), b"what it wAs", false), &|_| ()).unwrap_err();
+        assert!(changed.corrupt.is_empty());
+        assert_eq!(changed.message, "encoder/config.json changed while the pipeline was running");
+    }
+
+    #[test]
+    fn an_output_is_written_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = request(folder.path(), b"what it was", true);
+        let io = Io::new(&request, &|_| ());
+        assert_eq!(io.input("model/config.json").unwrap(), b"what it was");
+        io.output("a.json", b"{}").unwrap();
+        assert!(io.output("a.json", b"[]").is_err());
+        assert_eq!(fs::read(folder.path().join("a.json")).unwrap(), b"{}");
+        assert!(io.input("model/head.safetensors").unwrap_err().message.contains("no input"));
+    }
+
+    #[test]
+    fn progress_is_not_a_flood() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = request(folder.path(), b"", true);
+        let heard = Cell::new(0);
+        let say = |_| heard.set(heard.get() + 1);
+        let io = Io::new(&request, &say);
+        let progress =
+            |done| Progress { phase: String::new(), done, total: None, unit: String::new(), figures: vec![] };
+        // As many as can be said in the meantime: the first, and no more than ten a second after it.
+        let start = Instant::now();
+        (0..1000).for_each(|done| io.progress(progress(done)));
+        assert!(heard.get() >= 1 && heard.get() <= 2 + start.elapsed().as_millis() / 100);
+    }
+}
