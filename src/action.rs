@@ -254,18 +254,16 @@ fn default_mask() -> f64 {
 pub struct ObjectiveFile {
     /// The loss.
     pub objective: Objective,
-    /// The labels of a `classify` objective.
+    /// The labels of a `classify` objective: those of the train split.
     pub labels: Option<Labels>,
     /// The vocabulary of the tokens.
     pub vocabulary: Vocabulary,
-    /// Texts in each split.
-    pub sizes: BTreeMap<String, u64>,
 }
 
 /// The labels of a data set. An index into `names` is a label's id in a `SPLIT.safetensors`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels {
-    /// The labels of the train split in byte order, then those that only other splits have.
+    /// The labels of the train split in byte order, then those that only dev has, then only test.
     pub names: Vec<String>,
     /// How many of them the train split has: the number of classes a model tells apart.
     pub classes: usize,

@@ -16,8 +16,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("exec", &["action", "digest", "event", "plan", "store"]),
     ("report", &["action", "digest", "event", "plan", "spec", "store"]),
     ("cli", &["action", "diag", "digest", "event", "exec", "plan", "report", "spec", "store"]),
-    ("learn", &["action", "digest", "event", "data", "store"]),
-    ("stage", &["action", "digest", "event", "data", "store", "learn"]),
+    ("learn", &["action", "diag", "digest", "event", "data", "store"]),
+    ("stage", &["action", "diag", "digest", "event", "data", "store", "learn"]),
     ("bin", &["action", "event", "stage", "learn"]),
 ];
 
@@ -68,7 +68,9 @@ fn rooms_named(code: &str) -> Vec<String> {
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             if let Some(group) = rest.strip_prefix('{') {
                 let inside = group.split('}').next().unwrap_or_default();
-                named.extend(inside.split(',').map(|part| part.trim().split("::").next().unwrap_or("").to_owned()));
+                named.extend(
+                    inside.split(',').map(|part| part.trim().split("::").next().unwrap_or("").to_owned()),
+                );
             } else {
                 named.push(name);
             }

@@ -34,7 +34,8 @@ pub(super) struct Loaded {
 pub(super) fn load(file: &Path, targets: &[String], choice: &Choice) -> Result<Loaded, Fault> {
     let (spec, mut diagnostics) = Spec::load(file, &choice.sets);
     let outline = plan::outline(&spec, targets, &mut diagnostics);
-    let files = outline.files();
+    let faulty = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    let files = if faulty { outline.all_files() } else { outline.files() };
     for source in files.values() {
         if let Some(fault) = unreadable(source) {
             diagnostics.push(spec.diagnose(&source.at, fault));

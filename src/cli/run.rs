@@ -10,8 +10,8 @@ use super::{Exit, Fault, out, plan};
 use crate::diag::Diagnostic;
 use crate::event::{Event, Level};
 use crate::exec::{self, DeviceChoice, Options, Outcome, Stop, known};
-use crate::report::{EventLog, Progress};
 use crate::report::table;
+use crate::report::{EventLog, Progress};
 use crate::store::StoreError;
 
 #[derive(Debug, clap::Args)]

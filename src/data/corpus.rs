@@ -198,16 +198,25 @@ fn base(sample: Sample, inputs: &Inputs) -> Result<u64, CorpusError> {
     }
 }
 
-/// The labels of train in byte order, then those that only others have.
+/// The labels of train in byte order, then those that only dev has, then those that only test has: what a
+/// label's id is depends on no split that comes later.
 fn labels(read: &[Read]) -> Labels {
-    let of = |train: bool| -> BTreeSet<&str> {
-        let splits = read.iter().filter(|(source, _)| (source.split == TRAIN) == train);
-        splits.flat_map(|(_, texts)| texts.labels.iter().map(AsRef::as_ref)).collect()
-    };
-    let (train, others) = (of(true), of(false));
-    let names: Vec<String> = train.iter().chain(others.difference(&train)).map(ToString::to_string).collect();
-    let has_train = read.iter().any(|(source, _)| source.split == TRAIN);
-    let classes = if has_train { train.len() } else { names.len() };
+    let mut splits: Vec<&Read> = read.iter().collect();
+    splits.sort_by_key(|(source, _)| {
+        [TRAIN, "dev"].iter().position(|first| *first == source.split).unwrap_or(2)
+    });
+    let mut names: Vec<String> = vec![];
+    let mut classes = None;
+    for (source, texts) in splits {
+        let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let own: BTreeSet<&str> = texts.labels.iter().map(AsRef::as_ref).collect();
+        let new: Vec<String> = own.difference(&known).map(ToString::to_string).collect();
+        names.extend(new);
+        if source.split == TRAIN {
+            classes = Some(names.len());
+        }
+    }
+    let classes = classes.unwrap_or(names.len());
     Labels { names, classes }
 }
 
@@ -405,7 +414,7 @@ mod tests {
         let (dev, test) = (jsonl(&[("a", "x")]), jsonl(&[("a", "b")]));
         let case = Case::new(&[("dev", Format::Jsonl, &dev), ("test", Format::Jsonl, &test)]);
         let corpus = case.build().expect("corpus");
-        assert_eq!(corpus.labels, Labels { names: vec!["b".into(), "x".into()], classes: 2 });
+        assert_eq!(corpus.labels, Labels { names: vec!["x".into(), "b".into()], classes: 2 });
         assert_eq!(corpus.warnings, [""; 0]);
         // A train split without labels is another matter: there is no class to learn.
         let case = Case::new(&[("train", Format::Lines, "a"), ("dev", Format::Jsonl, &dev)]);

@@ -40,11 +40,12 @@ impl ObjectiveError {
     }
 }
 
-/// Binds the loss to the data that it is computed on. Of `labels`, `mlm` takes no notice.
+/// Binds the loss to the data that it is computed on. Of `labels`, `mlm` takes no notice, and `classify`
+/// only of those that train has: what other splits hold must not make a model train again.
 pub fn bind(
     objective: &Objective,
-    sizes: BTreeMap<String, u64>,
-    labels: Labels,
+    sizes: &BTreeMap<String, u64>,
+    mut labels: Labels,
     vocabulary: Vocabulary,
 ) -> Result<ObjectiveFile, ObjectiveError> {
     if !sizes.contains_key("train") {
@@ -54,12 +55,15 @@ pub fn bind(
         Objective::Classify { .. } => match labels.classes {
             0 => return Err(ObjectiveError::NoLabels),
             1 => return Err(ObjectiveError::OneLabel(labels.names.first().cloned().unwrap_or_default())),
-            _ => Some(labels),
+            classes => {
+                labels.names.truncate(classes);
+                Some(labels)
+            }
         },
         Objective::Mlm { .. } if vocabulary.mask.is_none() => return Err(ObjectiveError::NoMask),
         Objective::Mlm { .. } => None,
     };
-    Ok(ObjectiveFile { objective: objective.clone(), labels, vocabulary, sizes })
+    Ok(ObjectiveFile { objective: objective.clone(), labels, vocabulary })
 }
 
 #[cfg(test)]
@@ -76,7 +80,7 @@ mod tests {
         let sizes = BTreeMap::from([(split.to_owned(), 3)]);
         let labels = Labels { names: names.iter().map(ToString::to_string).collect(), classes };
         let vocabulary = Vocabulary { size: 9, pad: 0, mask, special: vec![0], max_positions: 8 };
-        bind(objective, sizes, labels, vocabulary)
+        bind(objective, &sizes, labels, vocabulary)
     }
 
     const CLASSIFY: Objective = Objective::Classify { dropout: 0.1 };
@@ -86,7 +90,7 @@ mod tests {
     fn binds_what_fits() {
         let file = check(&CLASSIFY, "train", &["a", "b", "c"], 2, None).expect("fits");
         let labels = file.labels.expect("labels");
-        assert_eq!((labels.names.len(), labels.classes, file.sizes["train"]), (3, 2, 3));
+        assert_eq!((labels.names.len(), labels.classes), (2, 2));
         let file = check(&MLM, "train", &["a"], 1, Some(4)).expect("fits");
         assert_eq!((file.labels, file.objective), (None, MLM));
     }

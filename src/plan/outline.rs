@@ -126,16 +126,23 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
 impl Outline<'_> {
     /// The files that the needed stages read, each once, with where the pipeline names it.
     pub fn files(&self) -> BTreeMap<PathBuf, Source> {
-        let mut files = BTreeMap::new();
-        for (point, needed) in self.spec.points.iter().zip(&self.needed) {
-            for name in needed {
-                for (path, source) in block_files(&point.stages[*name]) {
-                    files.entry(path).or_insert(source);
-                }
-            }
-        }
-        files
+        let needed = self.spec.points.iter().zip(&self.needed);
+        collect(needed.flat_map(|(point, needed)| needed.iter().map(|name| &point.stages[*name])))
     }
+
+    /// The files that any stage reads. Where some blocks have faults, what is needed is not known, and their
+    /// faults should not hide those of files.
+    pub fn all_files(&self) -> BTreeMap<PathBuf, Source> {
+        collect(self.spec.points.iter().flat_map(|point| point.stages.values()))
+    }
+}
+
+fn collect<'a>(blocks: impl Iterator<Item = &'a Block>) -> BTreeMap<PathBuf, Source> {
+    let mut files = BTreeMap::new();
+    for (path, source) in blocks.flat_map(block_files) {
+        files.entry(path).or_insert(source);
+    }
+    files
 }
 
 /// The files a block reads.

@@ -12,7 +12,7 @@ pub fn run(params: &Objective, io: &Io) -> Result<(), Failure> {
     let sizes = io.json(&format!("data/{}", roles::SIZES))?;
     let labels = io.json(&format!("data/{}", roles::LABELS))?;
     let vocabulary = io.json(&format!("data/{}", roles::VOCABULARY))?;
-    let file = objective::bind(params, sizes, labels, vocabulary)
+    let file = objective::bind(params, &sizes, labels, vocabulary)
         .map_err(|error| failure_with_help(&error, error.help()))?;
     write_json(io, roles::OBJECTIVE, &file)
 }

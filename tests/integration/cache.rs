@@ -56,7 +56,9 @@ fn two_runs_on_one_store_do_the_work_once() {
     let mut finished: Vec<&str> = events
         .lines()
         .filter(|line| line.contains("\"stage-finished\""))
-        .map(|line| ALL.into_iter().find(|name| line.contains(&format!("\"stage\":\"{name}\""))).expect("a stage"))
+        .map(|line| {
+            ALL.into_iter().find(|name| line.contains(&format!("\"stage\":\"{name}\""))).expect("a stage")
+        })
         .collect();
     finished.sort_unstable();
     assert_eq!(finished, ALL);

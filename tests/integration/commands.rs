@@ -27,7 +27,9 @@ fn show_and_logs_tell_of_a_stage() {
     world.tartan(&["show", "model"]).code(2).says("--pipeline");
     world.run(&[]).code(0);
     let show = world.tartan(&["show", "model"]).code(0);
-    for part in ["model.safetensors", "length.epochs", "end_task/train.safetensors", "tartan run p.yaml", "torch"] {
+    for part in
+        ["model.safetensors", "length.epochs", "end_task/train.safetensors", "tartan run p.yaml", "torch"]
+    {
         assert!(show.stdout.contains(part), "`{part}` is not in:\n{}", show.stdout);
     }
     let json = world.tartan(&["show", "test", "--json"]).code(0);
@@ -42,7 +44,10 @@ fn show_and_logs_tell_of_a_stage() {
 fn graph_draws_in_three_formats() {
     let world = World::new();
     let text = world.tartan(&["graph", "p.yaml"]).code(0).stdout;
-    assert!(text.lines().any(|line| line.starts_with("test") && line.ends_with("← encoder, model, task")), "{text}");
+    assert!(
+        text.lines().any(|line| line.starts_with("test") && line.ends_with("← encoder, model, task")),
+        "{text}"
+    );
     let mermaid = world.tartan(&["graph", "p.yaml", "--format", "mermaid"]).code(0).stdout;
     assert!(mermaid.starts_with("graph LR\n") && mermaid.matches("-->").count() > 8, "{mermaid}");
     let dot = world.tartan(&["graph", "p.yaml", "--format", "dot", "tapt"]).code(0).stdout;

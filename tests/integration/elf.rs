@@ -36,7 +36,8 @@ mod linux {
             .iter()
             .filter(|&&at| u32_at(&bytes, at) == 1)
             .find_map(|&at| {
-                let (offset, start, len) = (u64_at(&bytes, at + 8), u64_at(&bytes, at + 16), u64_at(&bytes, at + 32));
+                let (offset, start, len) =
+                    (u64_at(&bytes, at + 8), u64_at(&bytes, at + 16), u64_at(&bytes, at + 32));
                 (start..start + len).contains(&address).then(|| index(address - start + offset))
             })
             .expect("the segment of the names");
@@ -50,7 +51,8 @@ mod linux {
 
     #[test]
     fn only_the_worker_is_linked_to_libtorch() {
-        let torch = |names: &[String]| names.iter().any(|name| name.contains("torch") || name.contains("c10"));
+        let torch =
+            |names: &[String]| names.iter().any(|name| name.contains("torch") || name.contains("c10"));
         let worker = needed(Path::new(env!("CARGO_BIN_EXE_tartan-worker")));
         assert!(torch(&worker), "{worker:?}");
         let tartan = needed(Path::new(env!("CARGO_BIN_EXE_tartan")));

@@ -9,7 +9,11 @@ fn a_wrong_pipeline_is_told_all_at_once_and_nothing_runs() {
     world.change("p.yaml", "{data: task}", "{data: tusk}");
     world.change("p.yaml", "train: text.txt", "train: txet.txt");
     let ended = world.run(&[]).code(2).says("`lr` is a number").says("did you mean `task`?").says("3 errors");
-    assert!(ended.stderr.contains("there is no file `txet.txt`") || ended.stderr.contains("no file `./txet.txt`"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("there is no file `txet.txt`") || ended.stderr.contains("no file `./txet.txt`"),
+        "{}",
+        ended.stderr
+    );
     assert!(ended.stderr.contains("did you mean `text.txt`?"), "{}", ended.stderr);
     assert!(ended.stderr.contains("--> p.yaml:"), "{}", ended.stderr);
     assert!(!world.path("cache").exists(), "a wrong pipeline leaves nothing behind");
@@ -50,7 +54,8 @@ fn a_worker_that_dies_is_explained() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::new();
     world.write("worker.sh", "#!/bin/sh\nread -r request\necho 'the last line of the log' >&2\nkill -9 $$\n");
-    std::fs::set_permissions(world.path("worker.sh"), std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    std::fs::set_permissions(world.path("worker.sh"), std::fs::Permissions::from_mode(0o755))
+        .expect("permissions");
     let output = world
         .command(&["run", "p.yaml"])
         .env("TARTAN_WORKER", world.path("worker.sh"))
@@ -61,7 +66,8 @@ fn a_worker_that_dies_is_explained() {
     for part in ["encoder", "SIGKILL", "the last line of the log", "memory"] {
         assert!(stderr.contains(part), "`{part}` is not in:\n{stderr}");
     }
-    let output = world.command(&["run", "p.yaml"]).env("TARTAN_WORKER", "/no/such/worker").output().expect("tartan");
+    let output =
+        world.command(&["run", "p.yaml"]).env("TARTAN_WORKER", "/no/such/worker").output().expect("tartan");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/worker"));
 }

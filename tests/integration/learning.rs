@@ -23,10 +23,13 @@ fn the_same_pipeline_gives_the_same_bytes() {
 fn evaluation_hangs_together() {
     let world = World::new();
     world.run(&[]).code(0);
-    let read = |stage: &str, file: &str| std::fs::read_to_string(world.object(stage, file)).expect("an artifact");
+    let read =
+        |stage: &str, file: &str| std::fs::read_to_string(world.object(stage, file)).expect("an artifact");
     let metrics: Value = serde_json::from_str(&read("test", "metrics.json")).expect("json");
-    let rows: Vec<Value> =
-        read("test", "predictions.jsonl").lines().map(|line| serde_json::from_str(line).expect("json")).collect();
+    let rows: Vec<Value> = read("test", "predictions.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("json"))
+        .collect();
     assert_eq!(rows.len(), 16);
     let right = rows.iter().filter(|row| row["gold"] == row["predicted"]).count();
     let accuracy = metrics["metrics"]["accuracy"].as_f64().expect("accuracy");
@@ -35,7 +38,8 @@ fn evaluation_hangs_together() {
         let probabilities = row["probabilities"].as_object().expect("probabilities");
         let sum: f64 = probabilities.values().filter_map(Value::as_f64).sum();
         assert!((sum - 1.0).abs() < 1e-5, "{row}");
-        let best = probabilities.iter().max_by(|a, b| a.1.as_f64().partial_cmp(&b.1.as_f64()).expect("numbers"));
+        let best =
+            probabilities.iter().max_by(|a, b| a.1.as_f64().partial_cmp(&b.1.as_f64()).expect("numbers"));
         assert_eq!(row["predicted"].as_str(), best.map(|(label, _)| label.as_str()));
     }
     let history = read("model", "history.jsonl");

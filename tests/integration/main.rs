@@ -6,6 +6,7 @@ mod cache;
 mod commands;
 mod elf;
 mod faults;
+mod golden;
 mod kill;
 mod learning;
 mod world;

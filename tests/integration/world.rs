@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 /// The pipeline most tests run: every kind of stage, a few seconds in all.
-pub const PIPELINE: &str = r#"tartan: 1
+pub(crate) const PIPELINE: &str = r#"tartan: 1
 name: small
 vars: {seed: 0, epochs: 1}
 stages:
@@ -37,22 +37,22 @@ report: {metric: test.macro_f1, over: seed}
 "#;
 
 /// A folder of its own, with data, an encoder and a pipeline.
-pub struct World {
+pub(crate) struct World {
     folder: tempfile::TempDir,
 }
 
 /// How a command ended.
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
     /// What `--events` wrote, for runs.
-    pub events: Vec<Value>,
+    pub(crate) events: Vec<Value>,
 }
 
 impl Ended {
     /// The stages that events of this name are about, in order of their names.
-    pub fn stages(&self, event: &str) -> Vec<&str> {
+    pub(crate) fn stages(&self, event: &str) -> Vec<&str> {
         let mut names: Vec<&str> =
             self.events.iter().filter(|e| e["event"] == event).filter_map(|e| e["stage"].as_str()).collect();
         names.sort_unstable();
@@ -60,20 +60,20 @@ impl Ended {
     }
 
     /// The stages that ran to their end.
-    pub fn ran(&self) -> Vec<&str> {
+    pub(crate) fn ran(&self) -> Vec<&str> {
         self.stages("stage-finished")
     }
 
     /// Fails the test unless the code is `code`.
     #[track_caller]
-    pub fn code(self, code: i32) -> Self {
+    pub(crate) fn code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
     /// Fails the test unless standard error has `part`.
     #[track_caller]
-    pub fn says(self, part: &str) -> Self {
+    pub(crate) fn says(self, part: &str) -> Self {
         assert!(self.stderr.contains(part), "`{part}` is not in:\n{}", self.stderr);
         self
     }
@@ -81,7 +81,7 @@ impl Ended {
 
 impl World {
     /// A folder with [`PIPELINE`] as `p.yaml`, and what it reads.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self { folder: tempfile::tempdir().expect("a folder") };
         let toy = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/toy");
         let head = |file: &str, lines: usize| -> String {
@@ -103,20 +103,21 @@ impl World {
             config[key] = value.into();
         }
         world.write("encoder/config.json", &config.to_string());
-        std::fs::copy(toy.join("encoder/tokenizer.json"), world.path("encoder/tokenizer.json")).expect("copy");
+        std::fs::copy(toy.join("encoder/tokenizer.json"), world.path("encoder/tokenizer.json"))
+            .expect("copy");
         world.write("p.yaml", PIPELINE);
         world
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).expect(name)
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         std::fs::write(path, text).expect(name);
@@ -124,7 +125,7 @@ impl World {
 
     /// Replaces `from`, which must be there, in a file.
     #[track_caller]
-    pub fn change(&self, name: &str, from: &str, to: &str) {
+    pub(crate) fn change(&self, name: &str, from: &str, to: &str) {
         let text = self.read(name);
         assert!(text.contains(from), "`{from}` is not in {name}");
         self.write(name, &text.replacen(from, to, 1));
@@ -132,7 +133,7 @@ impl World {
 
     /// The command, not started: two jobs of one thread, so that results do not depend on the machine's
     /// cores.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tartan"));
         command
             .args(args)
@@ -144,7 +145,7 @@ impl World {
         command
     }
 
-    pub fn tartan(&self, args: &[&str]) -> Ended {
+    pub(crate) fn tartan(&self, args: &[&str]) -> Ended {
         let output = self.command(args).output().expect("tartan starts");
         Ended {
             code: output.status.code(),
@@ -155,8 +156,9 @@ impl World {
     }
 
     /// `tartan run p.yaml` with more arguments, and its events.
-    pub fn run(&self, more: &[&str]) -> Ended {
-        let args = [&["run", "p.yaml", "--jobs", "2", "--threads", "1", "--events", "events.jsonl"], more].concat();
+    pub(crate) fn run(&self, more: &[&str]) -> Ended {
+        let args =
+            [&["run", "p.yaml", "--jobs", "2", "--threads", "1", "--events", "events.jsonl"], more].concat();
         let mut ended = self.tartan(&args);
         let events = std::fs::read_to_string(self.path("events.jsonl")).unwrap_or_default();
         ended.events = events.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
@@ -164,7 +166,7 @@ impl World {
     }
 
     /// Starts a run and leaves it running.
-    pub fn start(&self, events: &str) -> Child {
+    pub(crate) fn start(&self, events: &str) -> Child {
         self.command(&["run", "p.yaml", "--jobs", "2", "--threads", "1", "--events", events])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -173,7 +175,7 @@ impl World {
     }
 
     /// Every record: stage → output → digest.
-    pub fn made(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+    pub(crate) fn made(&self) -> BTreeMap<String, BTreeMap<String, String>> {
         let mut made = BTreeMap::new();
         for path in files(&self.path("cache/records")) {
             let text = std::fs::read_to_string(&path).expect("a record");
@@ -191,14 +193,14 @@ impl World {
     }
 
     /// The object of a stage's output.
-    pub fn object(&self, stage: &str, output: &str) -> PathBuf {
+    pub(crate) fn object(&self, stage: &str, output: &str) -> PathBuf {
         let digest = &self.made()[stage][output];
-        self.path("cache/objects").join(&digest[..2]).join(&digest[2..])
+        self.path("cache/objects").join(&digest[..2]).join(digest)
     }
 }
 
 /// Every file under a folder.
-pub fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
@@ -217,7 +219,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Flips a bit in the middle of a file, whatever its permissions say.
-pub fn flip_bit(path: &Path) {
+pub(crate) fn flip_bit(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     let mut bytes = std::fs::read(path).expect("an object");
     let middle = bytes.len() / 2;
