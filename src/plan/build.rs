@@ -162,13 +162,30 @@ impl<'a> Builder<'a> {
             .map(|(role, input)| {
                 let value = match input {
                     Input::File { digest, .. } => json!(digest.hex()),
-                    Input::Output { node, file } => json!([self.recipes[node.0].hex(), file]),
+                    Input::Output { node, file } => json!([self.recipe_of(*node, file), file]),
                 };
                 (role.clone(), value)
             })
             .collect();
         let value = json!([action.kind(), action.revision(), action.parameters(), inputs]);
         Digest::of_value("tartan-recipe-1", &value)
+    }
+
+    /// What an output is made from. An encoder's tokenizer and vocabulary come from two of its files alone,
+    /// so encoders that differ in their seed or weights share all that is tokenised.
+    fn recipe_of(&self, node: NodeId, file: &str) -> String {
+        let whole = self.recipes[node.0];
+        let maker = self.plan.node(node);
+        if !matches!(maker.action, Action::Encoder(_))
+            || ![roles::TOKENIZER, roles::VOCABULARY].contains(&file)
+        {
+            return whole.hex();
+        }
+        let digest = |role: &str| match maker.inputs.get(role) {
+            Some(Input::File { digest, .. }) => digest.hex(),
+            _ => whole.hex(),
+        };
+        format!("encoder {} {} {}", maker.action.revision(), digest(roles::CONFIG), digest(roles::TOKENIZER))
     }
 
     /// An objective's tokens must be those of the tokenizer that its model was made for.

@@ -274,6 +274,15 @@ fn sweep_points_share_what_is_equal_and_names_tell_the_rest_apart() {
 }
 
 #[test]
+fn encoders_of_different_seeds_share_their_tokens() {
+    let text = "tartan: 1\nvars: {seed: 0}\nstages:\n  e: {encoder: {random: e, seed: \"${seed}\"}}\n  t: {tokenize: {tokenizer: e, splits: {train: t.txt}}}\n  o: {objective: {mlm: {data: t}}}\n  m: {train: {init: e, auxiliary: [o], steps: 1}}\nsweep: {seed: [0, 1]}\n";
+    let plan = sound(text);
+    let mut names: Vec<&str> = plan.ids().map(|id| plan.node(id).name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["e (seed=0)", "e (seed=1)", "m (seed=0)", "m (seed=1)", "o", "t"]);
+}
+
+#[test]
 fn only_what_the_targets_need_is_planned() {
     let (spec, mut diagnostics) = Spec::from_text(Path::new("p.yaml"), &text(&stages()), &[]);
     let outline = outline(&spec, &["tapt".to_owned()], &mut diagnostics);
