@@ -90,15 +90,8 @@ impl fmt::Display for Diagnostic {
             indent = line.len();
             let gutter = " ".repeat(indent);
             write!(f, "\n{gutter}--> {}:{}:{}", place.file.display(), place.line, place.column)?;
-            // A tab or a wide character before the caret is repeated as it prints.
-            let lead: String = place
-                .source
-                .chars()
-                .take(place.column.saturating_sub(1))
-                .map(|c| if c == '\t' { '\t' } else { ' ' })
-                .collect();
-            write!(f, "\n{gutter} |\n{line} | {}", place.source)?;
-            write!(f, "\n{gutter} | {lead}{}", "^".repeat(place.width.max(1)))?;
+            let (source, caret) = excerpt(place);
+            write!(f, "\n{gutter} |\n{line} | {source}\n{gutter} | {caret}")?;
         }
         let gutter = " ".repeat(indent);
         for note in &self.notes {
@@ -109,6 +102,33 @@ impl fmt::Display for Diagnostic {
         }
         Ok(())
     }
+}
+
+/// The most of a line that is shown, in characters, and how much of that stands before the caret.
+const WIDEST: usize = 200;
+const BEFORE: usize = 80;
+
+/// The source line, or of a long one what is around the place, and under it the caret.
+fn excerpt(place: &Place) -> (String, String) {
+    // What would move the cursor, or the terminal's colours, shows as a mark.
+    let shown = |c: char| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c };
+    let source: Vec<char> = place.source.chars().map(shown).collect();
+    let column = place.column.saturating_sub(1).min(source.len());
+    let from = if source.len() <= WIDEST { 0 } else { column.saturating_sub(BEFORE) };
+    let to = source.len().min(from + WIDEST);
+    let mut text: String = source[from..to].iter().collect();
+    // A tab before the caret is repeated, for it is as wide there.
+    let lead = source[from..column].iter();
+    let mut caret: String = lead.map(|c| if *c == '\t' { '\t' } else { ' ' }).collect();
+    if from > 0 {
+        text.insert(0, '…');
+        caret.insert(0, ' ');
+    }
+    if to < source.len() {
+        text.push('…');
+    }
+    caret.push_str(&"^".repeat(place.width.clamp(1, to.saturating_sub(column).max(1))));
+    (text, caret)
 }
 
 /// Sorts diagnostics by file and place, those without a place last, and drops repeats.
@@ -155,6 +175,24 @@ error: unknown stage `task-txt`
    = note: a stage names another by its key under `stages`
    = help: did you mean `task-text`?";
         assert_eq!(diagnostic.to_string(), expected);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_place() {
+        let source = format!("{}here{}\u{1b}[31m", "x".repeat(1000), "y".repeat(1000));
+        let place =
+            |column, width| Place { file: "p".into(), line: 1, column, width, source: source.clone() };
+        let (text, caret) = excerpt(&place(1001, 4));
+        assert_eq!(text.chars().count(), WIDEST + 2);
+        let marked: String =
+            text.chars().zip(caret.chars()).filter(|(_, c)| *c == '^').map(|(t, _)| t).collect();
+        assert_eq!(marked, "here");
+        let (text, caret) = excerpt(&place(1, 5000));
+        assert_eq!((text.chars().count(), caret.chars().count()), (WIDEST + 1, WIDEST));
+        let (text, caret) = excerpt(&place(source.chars().count() + 1, 1));
+        assert!(text.starts_with('…') && text.ends_with("y\u{FFFD}[31m") && caret.ends_with(" ^"), "{text}");
+        // Past the end, as a parser may say it of a cut file.
+        assert!(excerpt(&place(9999, 3)).1.ends_with('^'));
     }
 
     #[test]

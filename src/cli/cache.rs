@@ -8,7 +8,7 @@ use super::pipeline::{self, Choice};
 use super::{Exit, Fault, out};
 use crate::diag::Diagnostic;
 use crate::exec::{NodeStatus, known};
-use crate::store::Store;
+use crate::store::{Record, Store};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -114,10 +114,25 @@ fn gc(args: &GcArgs) -> Result<Exit, Fault> {
     for file in &args.pipelines {
         let loaded = pipeline::load(file, &[], &args.choice)?;
         let status = known(&loaded.plan, &loaded.store, &BTreeSet::new())?;
-        keep.extend(status.iter().filter_map(|(_, status)| match status {
-            NodeStatus::Cached(record) => Some(record.key),
-            _ => None,
-        }));
+        let records = loaded.store.all_records()?;
+        for (id, status) in status.iter() {
+            let node = loaded.plan.node(id);
+            let is_latest = |record: &&Record| {
+                let made = &record.provenance;
+                made.stage == node.name && made.pipeline == loaded.plan.pipeline
+            };
+            let kept = match status {
+                NodeStatus::Cached(record) => Some(record.key),
+                NodeStatus::Run(manifest) => Some(manifest.key()),
+                // Once what it waits for is made (again), its last result may well be the right one: a
+                // damaged input must not cost the days of training that follow from it.
+                NodeStatus::Waits(_) => {
+                    let last = records.iter().filter(is_latest);
+                    last.max_by_key(|record| record.provenance.started).map(|record| record.key)
+                }
+            };
+            keep.extend(kept.filter(|key| records.iter().any(|record| record.key == *key)));
+        }
         stores.push(loaded.store);
     }
     let store = &stores[0];

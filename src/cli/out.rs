@@ -20,11 +20,9 @@ pub(super) fn bytes(bytes: &[u8]) {
     }
 }
 
-/// A line that is no result.
+/// A line that is no result. Where nobody can read it, the exit code still tells.
 pub(super) fn note(text: impl Display) {
-    if let Err(error) = writeln!(io::stderr().lock(), "{text}") {
-        gone(&error);
-    }
+    drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
 /// Every diagnostic, in the order of the file, a blank line between two.
@@ -66,6 +64,9 @@ fn gone(error: &io::Error) {
     if error.kind() == io::ErrorKind::BrokenPipe {
         std::process::exit(0);
     }
+    // A result that is lost (a full disk) is no success.
+    note(format_args!("error: failed to write the result: {error}"));
+    std::process::exit(super::Exit::Failed.code().into());
 }
 
 #[cfg(test)]

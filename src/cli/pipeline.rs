@@ -175,6 +175,14 @@ impl Which {
                 .help("name it: `--pipeline FILE`");
             return Err(Fault::wrong(vec![fault]));
         };
+        if !last.pipeline.exists() {
+            let fault = Diagnostic::error(format!(
+                "the pipeline of the last run, `{}`, is not there any more",
+                last.pipeline.display()
+            ))
+            .help("name the pipeline: `--pipeline FILE`");
+            return Err(Fault::wrong(vec![fault]));
+        }
         let mut choice = Choice { cache: Some(root), ..self.choice.clone() };
         if choice.sets.is_empty() {
             choice.sets = last.sets;

@@ -109,7 +109,14 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     if let Some(error) = lost_events {
         out::note(format_args!("warning: some events were not written: {error}"));
     }
-    for table in tables? {
+    for (report, table) in loaded.spec.reports.iter().zip(tables?) {
+        if table.rows.is_empty() {
+            if !args.quiet {
+                let stage = &report.stage.stage;
+                out::note(format_args!("no table of `{stage}`: it is not among the targets"));
+            }
+            continue;
+        }
         out::line("");
         out::bytes(table.text(std::io::stdout().is_terminal()).as_bytes());
     }

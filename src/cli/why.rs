@@ -67,7 +67,10 @@ pub(super) fn reasons(loaded: &Loaded, id: NodeId, manifest: &Manifest, records:
     };
     let found = changes(&record.manifest, manifest);
     if found.is_empty() {
-        return vec!["its result is gone from the store".to_owned()];
+        // A damaged record is found when the run reads it; here it is as good as gone.
+        let is_there = loaded.store.record(&record.key).is_ok_and(|record| record.is_some());
+        let why = if is_there { "forced" } else { "its result is gone from the store" };
+        return vec![why.to_owned()];
     }
     found.into_iter().map(|change| explain(loaded, id, change)).collect()
 }

@@ -26,6 +26,7 @@ pub fn build(
         plan: Plan::new(&outline.spec.name),
         by_recipe: BTreeMap::new(),
         recipes: vec![],
+        folders: BTreeMap::new(),
     };
     for (index, needed) in outline.needed.iter().enumerate() {
         let mut here = BTreeMap::new();
@@ -36,8 +37,9 @@ pub fn build(
         }
         builder.plan.points.push(here.into_iter().map(|(name, id)| (name.to_owned(), id)).collect());
     }
-    let mut plan = builder.plan;
+    let Builder { mut plan, folders, .. } = builder;
     name_nodes(&mut plan, outline.spec);
+    check_folders(&folders, &plan, outline.spec, digests, diagnostics);
     plan
 }
 
@@ -48,6 +50,8 @@ struct Builder<'a> {
     /// Nodes by their recipe: what they do and what all that they need does, down to the files.
     by_recipe: BTreeMap<Digest, NodeId>,
     recipes: Vec<Digest>,
+    /// The folders that results are copied to, with the nodes they come from and where that is said.
+    folders: BTreeMap<PathBuf, Vec<(NodeId, &'a Source)>>,
 }
 
 type Here<'a> = BTreeMap<&'a str, NodeId>;
@@ -64,7 +68,7 @@ impl<'a> Builder<'a> {
         let block = &point.stages[name];
         let mut inputs = Inputs { here, found: BTreeMap::new(), complete: true };
         let mut objective_names = vec![];
-        let mut deliver_to = None;
+        let mut deliver_to: Option<&Source> = None;
         let action = match block {
             Block::Broken => return None,
             Block::Encoder { folder, action } => {
@@ -121,7 +125,7 @@ impl<'a> Builder<'a> {
                 let encoder = root_encoder(point, model)?;
                 inputs.output(roles::TOKENIZER, &encoder, roles::TOKENIZER);
                 inputs.output(roles::VOCABULARY, &encoder, roles::VOCABULARY);
-                deliver_to.clone_from(to);
+                deliver_to = to.as_ref();
                 Action::Export(Export {})
             }
         };
@@ -150,10 +154,22 @@ impl<'a> Builder<'a> {
         if node.points.last() != Some(&index) {
             node.points.push(index);
         }
-        if let Some(to) = deliver_to.filter(|to| !node.deliver_to.contains(to)) {
-            node.deliver_to.push(to);
+        if let Some(to) = deliver_to {
+            self.deliver(id, to);
         }
         Some(id)
+    }
+
+    fn deliver(&mut self, id: NodeId, to: &'a Source) {
+        let node = self.plan.node_mut(id);
+        if !node.deliver_to.contains(&to.path) {
+            node.deliver_to.push(to.path.clone());
+        }
+        let folder = std::path::absolute(&to.path).unwrap_or_else(|_| to.path.clone());
+        let writers = self.folders.entry(folder).or_default();
+        if !writers.iter().any(|(writer, _)| *writer == id) {
+            writers.push((id, to));
+        }
     }
 
     fn recipe(&self, action: &Action, inputs: &BTreeMap<String, Input>) -> Digest {
@@ -292,6 +308,48 @@ fn root_encoder(point: &Point, model: &Ref) -> Option<Ref> {
         }
     }
     None
+}
+
+/// A folder gets one result, and none that would overwrite what the pipeline reads.
+fn check_folders(
+    folders: &BTreeMap<PathBuf, Vec<(NodeId, &Source)>>,
+    plan: &Plan,
+    spec: &Spec,
+    read: &BTreeMap<PathBuf, Digest>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let read: Vec<PathBuf> = read.keys().filter_map(|path| std::path::absolute(path).ok()).collect();
+    for (folder, writers) in folders {
+        let Some((first, to)) = writers.first() else { continue };
+        if let Some((second, to)) = writers.get(1) {
+            let (first, second) = (plan.node(*first), plan.node(*second));
+            let differs = |var: &usize| {
+                let value = |points: &[usize]| points.first().map(|at| &spec.points[*at].values[*var]);
+                value(&first.points) != value(&second.points)
+            };
+            let fault = Diagnostic::error(format!(
+                "`{}` and `{}` would both be written to `{}`",
+                first.name, second.name, to.name
+            ));
+            let fault = match (0..spec.swept.len()).find(differs) {
+                Some(var) if first.stage == second.stage => {
+                    let var = &spec.swept[var];
+                    fault.help(format!("give each its own folder, such as `{}-${{{var}}}`", to.name))
+                }
+                _ => fault.help("give each its own folder"),
+            };
+            diagnostics.push(spec.diagnose(&to.at, fault));
+        }
+        let files = [roles::CONFIG, roles::WEIGHTS, roles::TOKENIZER];
+        if let Some(file) = files.iter().find(|file| read.contains(&folder.join(file))) {
+            let fault = Diagnostic::error(format!(
+                "this would overwrite `{file}` in `{}`, which the pipeline reads",
+                to.name
+            ))
+            .help("export to a folder of its own");
+            diagnostics.push(spec.diagnose(&to.at, fault));
+        }
+    }
 }
 
 /// Adds to a node's name the swept values that tell it from its stage's other nodes.

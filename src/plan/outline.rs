@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::action;
 use crate::diag::{Diagnostic, nearest};
-use crate::spec::{Block, Point, Ref, Source, Spec};
+use crate::spec::{Block, Point, Ref, Report, Source, Spec};
 
 /// The stages to have, point by point.
 pub struct Outline<'a> {
@@ -92,7 +92,7 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
         diagnostics.push(spec.diagnose(at, fault));
     }
     for report in &spec.reports {
-        check_report(spec, &report.stage, &known, diagnostics);
+        check_report(spec, report, &known, diagnostics);
     }
 
     let mut needed = vec![];
@@ -174,10 +174,16 @@ fn with_nearest(fault: Diagnostic, name: &str, known: &BTreeSet<&str>) -> Diagno
     fault.help(near.unwrap_or_else(all))
 }
 
-fn check_report(spec: &Spec, stage: &Ref, known: &BTreeSet<&str>, diagnostics: &mut Vec<Diagnostic>) {
+fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostics: &mut Vec<Diagnostic>) {
+    let stage = &report.stage;
+    let lacks_metric = |point: &Point| matches!(point.stages.get(&stage.stage), Some(Block::Evaluate { action, .. }) if !action.metrics.contains(&report.metric));
     let fault = match spec.points.first().and_then(|point| point.stages.get(&stage.stage)) {
         None => {
             with_nearest(Diagnostic::error(format!("unknown stage `{}`", stage.stage)), &stage.stage, known)
+        }
+        Some(Block::Evaluate { .. }) if spec.points.iter().any(lacks_metric) => {
+            Diagnostic::error(format!("`{}` does not measure `{}`", stage.stage, report.metric.name()))
+                .help("add it to the stage's `metrics`, or leave `metrics` out to have them all")
         }
         Some(Block::Evaluate { .. } | Block::Broken) => return,
         Some(other) => Diagnostic::error(format!(

@@ -346,3 +346,42 @@ fn tokens_of_another_tokenizer_are_refused() {
     let (_, diagnostics) = plan_of(&text(&two));
     assert!(diagnostics[0].message.contains("tokenizer of `enc2`"), "{diagnostics:#?}");
 }
+
+/// Small stages of every kind that a model needs, then `more`.
+fn with(more: &str) -> String {
+    let stages = "  e: {encoder: {from: e, seed: \"${seed}\"}}\n  t: {tokenize: {tokenizer: e, splits: {train: t.jsonl}}}\n  o: {objective: {classify: {data: t}}}\n  m: {train: {init: e, end_task: o, steps: 1, seed: \"${seed}\"}}\n";
+    format!("tartan: 1\nvars: {{seed: 0}}\nstages:\n{stages}{more}")
+}
+
+#[test]
+fn a_folder_gets_one_export_and_none_over_what_is_read() {
+    let fault = |more: &str| {
+        let (_, diagnostics) = plan_of(&with(more));
+        assert_eq!(diagnostics.len(), 1, "{more}: {diagnostics:#?}");
+        assert!(diagnostics[0].place.is_some(), "{more}");
+        diagnostics[0].to_string()
+    };
+    let swept = fault("  out: {export: {model: m, to: x}}\nsweep: {seed: [1, 2]}\n");
+    assert!(swept.contains("`out (seed=1)` and `out (seed=2)` would both be written to `x`"), "{swept}");
+    assert!(swept.contains("such as `x-${seed}`"), "{swept}");
+    let two = fault("  a: {export: {model: m, to: x}}\n  b: {export: {model: e, to: ./x}}\n");
+    assert!(two.contains("`a` and `b` would both"), "{two}");
+    let over = fault("  a: {export: {model: m, to: e}}\n");
+    assert!(over.contains("overwrite `config.json` in `e`"), "{over}");
+
+    let plan = sound(&with("  out: {export: {model: m, to: \"x-${seed}\"}}\nsweep: {seed: [1, 2]}\n"));
+    assert_eq!(plan.ids().map(|id| plan.node(id).deliver_to.len()).sum::<usize>(), 2);
+    // One result may go to two folders, and by two names to one.
+    sound(&with(
+        "  a: {export: {model: m, to: x}}\n  b: {export: {model: m, to: x}}\n  c: {export: {model: m, to: y}}\n",
+    ));
+}
+
+#[test]
+fn a_table_shows_what_its_stage_measures() {
+    let stages = with("  s: {evaluate: {model: m, data: t, split: train, metrics: [accuracy]}}\n");
+    sound(&format!("{stages}report: {{metric: s.accuracy}}\n"));
+    let (_, diagnostics) = plan_of(&format!("{stages}report: {{metric: s.macro_f1}}\n"));
+    assert!(diagnostics[0].message.contains("`s` does not measure `macro_f1`"), "{diagnostics:#?}");
+    assert!(diagnostics[0].place.is_some());
+}

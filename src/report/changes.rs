@@ -91,6 +91,8 @@ pub fn flatten(value: &Value) -> Vec<(Vec<String>, String)> {
             Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
                 open.extend(items.iter().enumerate().rev().map(|(i, item)| (child(&i.to_string()), item)));
             }
+            // Which of several blocks stands there says something even where all in it is at its default.
+            Value::Object(_) if !path.is_empty() => leaves.push((path, "{}".to_owned())),
             Value::Object(_) => {}
             Value::String(text) => leaves.push((path, text.clone())),
             other => leaves.push((path, other.to_string())),
@@ -134,6 +136,7 @@ mod tests {
         let leaves = flatten(&json!({"b": [1, 2], "a": [{"x": 1}], "c": {}}));
         let leaves: Vec<String> =
             leaves.into_iter().map(|(path, value)| format!("{}={value}", path.join("."))).collect();
-        assert_eq!(leaves, ["a.0.x=1", "b=[1,2]"]);
+        assert_eq!(leaves, ["a.0.x=1", "b=[1,2]", "c={}"]);
+        assert_eq!(flatten(&json!({})), []);
     }
 }

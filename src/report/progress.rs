@@ -73,11 +73,12 @@ struct Meter {
 impl Progress {
     /// On standard error. `quiet` shows failures only.
     pub fn on_stderr(quiet: bool) -> Self {
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if !std::io::stderr().is_terminal() || dumb || quiet {
+        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        // A hidden target swallows every line, failures too.
+        if !std::io::stderr().is_terminal() || dumb || lines.is_hidden() || quiet {
             return Self::plain(Box::new(std::io::stderr()), quiet);
         }
-        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let overall = lines.add(ProgressBar::new_spinner().with_style(line_style(false)));
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self::new(Screen::Live { lines, overall }, quiet, colour)

@@ -205,6 +205,7 @@ fn objective(mut fields: Fields, vars: &Vars) -> Option<Block> {
 
 fn train(mut fields: Fields, vars: &Vars) -> Option<Block> {
     let init = required_ref(&mut fields, "init", "the encoder or train stage to start from");
+    let before = fields.faults.len();
     let end_task = fields.text("end_task").map(|(stage, at)| Ref { stage, at });
     let auxiliary: Vec<Ref> = fields
         .texts("auxiliary")
@@ -213,7 +214,9 @@ fn train(mut fields: Fields, vars: &Vars) -> Option<Block> {
         .map(|(stage, at)| Ref { stage, at })
         .collect();
     let objectives: Vec<&Ref> = end_task.iter().chain(&auxiliary).collect();
-    if objectives.is_empty() {
+    // Names that could not be read have been reported; nothing follows from them.
+    let names_are_sound = fields.faults.len() == before;
+    if objectives.is_empty() && names_are_sound {
         fields.missing("end_task", "a train stage has an `end_task`, `auxiliary` objectives, or both");
     }
     for (i, objective) in objectives.iter().enumerate() {
@@ -222,8 +225,14 @@ fn train(mut fields: Fields, vars: &Vars) -> Option<Block> {
             fields.fault(objective.at.clone(), fault);
         }
     }
-    let weights = weights(&mut fields, &objectives);
+    let weights = if names_are_sound {
+        weights(&mut fields, &objectives)
+    } else {
+        fields.raw("weights");
+        Weights::Uniform
+    };
 
+    let before = fields.faults.len();
     let epochs = fields.number("epochs", Range::Positive).map(Length::Epochs);
     let steps = fields.count("steps", 1).map(Length::Steps);
     let length = match (epochs, steps) {
@@ -237,7 +246,9 @@ fn train(mut fields: Fields, vars: &Vars) -> Option<Block> {
             None
         }
         (None, None) => {
-            fields.missing("epochs", "how long to train, in `epochs` or `steps`");
+            if fields.faults.len() == before {
+                fields.missing("epochs", "how long to train, in `epochs` or `steps`");
+            }
             None
         }
     };
@@ -365,6 +376,14 @@ fn evaluate(mut fields: Fields) -> Option<Block> {
     }
     let mut chosen = vec![];
     match fields.texts("metrics") {
+        Some(names) if names.is_empty() => {
+            let at = fields.at.key("metrics");
+            if !fields.faults.iter().any(|(fault, _)| fault.within(&at)) {
+                let fault = Diagnostic::error("`metrics` is empty, so nothing would be measured")
+                    .help("leave it out to have them all");
+                fields.fault(at, fault);
+            }
+        }
         Some(names) => {
             for (name, at) in names {
                 if let Some(metric) = fields.one_of(&name, "metric", &metrics(), at) {
@@ -385,7 +404,7 @@ fn evaluate(mut fields: Fields) -> Option<Block> {
 
 fn export(mut fields: Fields, folder: &Path) -> Option<Block> {
     let model = required_ref(&mut fields, "model", "the train stage to export");
-    let to = fields.text("to").map(|(to, _)| folder.join(to));
+    let to = fields.text("to").map(|(name, at)| source(name, at, folder));
     fields.finish("an `export` block");
     Some(Block::Export { model: model?, to })
 }

@@ -106,7 +106,7 @@ pub enum Block {
         /// The train or encoder stage.
         model: Ref,
         /// The folder to write to.
-        to: Option<PathBuf>,
+        to: Option<Source>,
     },
     /// A block with faults, so that naming it is not a fault too.
     Broken,
@@ -372,6 +372,16 @@ fn reports(fields: &mut Fields, swept: &[String], vars: &[(String, Node)]) -> Ve
             Some(var)
         };
         let (rows, columns, over) = (axis("rows"), axis("columns"), axis("over"));
+        let axes = [("rows", &rows), ("columns", &columns), ("over", &over)];
+        for (i, (name, var)) in axes.iter().enumerate().filter(|(_, (_, var))| var.is_some()) {
+            if let Some((other, _)) = axes[..i].iter().find(|(_, other)| other == var) {
+                let var = var.as_deref().unwrap_or_default();
+                let fault = Diagnostic::error(format!("`{var}` is both `{other}` and `{name}` of the table"))
+                    .help("a variable has one part in a table: keep one of them");
+                let at = fields.at.key(name);
+                fields.fault(at, fault);
+            }
+        }
         if let Some((text, at)) = metric {
             let metrics: Vec<(&str, action::Metric)> =
                 action::Metric::ALL.iter().map(|m| (m.name(), *m)).collect();

@@ -12,8 +12,8 @@ pub(super) struct Dimension {
     pub(super) values: Vec<Node>,
 }
 
-/// The most points of a sweep: far more than anyone waits for, few enough to hold.
-const MOST_POINTS: usize = 1_000_000;
+/// The most points of a sweep: more than anyone waits for, few enough to plan in seconds.
+const MOST_POINTS: usize = 10_000;
 
 /// Reads `sweep: {seed: {range: [0, 10]}, task: [a, b]}`.
 pub(super) fn dimensions(
@@ -110,7 +110,14 @@ fn range(node: &Node, at: &At, faults: &mut Faults) -> Vec<Node> {
         }
     };
     let count = ((end - start) / step).ceil();
-    if !(count >= 1.0 && count <= MOST_POINTS as f64) {
+    if count.is_finite() && count > MOST_POINTS as f64 {
+        let fault =
+            Diagnostic::error(format!("the range `{}` has more than {MOST_POINTS} values", node.brief()))
+                .help("sweep over fewer at a time");
+        faults.push((at, fault));
+        return vec![];
+    }
+    if !(count >= 1.0 && count.is_finite()) {
         let fault = Diagnostic::error(format!("the range `{}` is empty or without end", node.brief()))
             .help("the end is not part of a range: `[0, 3]` is 0, 1, 2");
         faults.push((at, fault));
@@ -177,9 +184,9 @@ mod tests {
             ("{seed: [1, 1]}", "twice"),
             ("{seed: {range: [3, 3]}}", "empty"),
             ("{seed: {range: [0, 3, 0]}}", "empty or without end"),
-            ("{seed: {range: [0, 1e9]}}", "without end"),
+            ("{seed: {range: [0, 1e9]}}", "more than 10000 values"),
             ("{seed: {rnge: [0, 3]}}", "unknown field `rnge`"),
-            ("{seed: {range: [0, 10000]}, lr: {range: [0, 10000]}}", "more than"),
+            ("{seed: {range: [0, 1000]}, lr: {range: [0, 1000]}}", "more than 10000 points"),
             ("3", "a block of variables"),
         ] {
             let (_, faults) = read(sweep);

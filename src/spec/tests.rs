@@ -109,6 +109,11 @@ fn faults_are_placed_and_say_the_way_out() {
         ("from:", "form:", "form", "did you mean `from`?"),
         ("method: mt", "method: mt, task: b", "task", "duplicate key `task`"),
         ("[tapt]", "[tapt, tapt]", "tapt", "named twice"),
+        ("over: seed", "over: task", "task", "both `rows` and `over`"),
+        ("[macro_f1, accuracy]", "[]", "[", "nothing would be measured"),
+        ("epochs: 2", "epochs: 99999999999999999999", "9", "beyond 64 bits"),
+        ("epochs: 2", "epochs: !x 2", "!", "a tag"),
+        ("name: demo", "name: de\u{1b}mo", "\u{1b}", "a control character (U+001B)"),
     ] {
         let text = PIPELINE.replacen(from, to, 1);
         assert_ne!(text, PIPELINE, "{from}");
@@ -131,6 +136,26 @@ fn all_faults_come_at_once_and_each_only_once() {
     assert_eq!(diagnostics.len(), 2, "{}", print(&diagnostics));
     assert!(matches!(spec.points[0].stages["task"], Block::Broken));
     assert!(matches!(spec.points[0].stages["test"], Block::Evaluate { .. }));
+    // What is there but wrong is not missing too.
+    for (from, to) in [("epochs: 2", "steps: -2"), ("end_task: end-task", "end_task: [end-task]")] {
+        let (_, diagnostics) = read(&PIPELINE.replace(from, to), &[]);
+        assert_eq!(diagnostics.len(), 1, "{}", print(&diagnostics));
+    }
+}
+
+#[test]
+fn a_fault_without_a_place_names_the_file() {
+    for text in ["# nothing yet\n", "a: 1\n---\nb: 2\n"] {
+        let (_, diagnostics) = read(text, &[]);
+        assert!(print(&diagnostics).contains("in dir/p.yaml"), "{}", print(&diagnostics));
+        assert!(!print(&diagnostics).contains("Option"), "{}", print(&diagnostics));
+    }
+}
+
+#[test]
+fn what_has_no_end_is_not_read_to_it() {
+    let (_, diagnostics) = Spec::load(Path::new("/dev/zero"), &[]);
+    assert!(diagnostics[0].message.contains("more than 16 MiB"), "{}", print(&diagnostics));
 }
 
 #[test]

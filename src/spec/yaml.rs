@@ -3,13 +3,18 @@
 //! Nodes carry no places: a place is needed only for what is wrong, and is then found by walking the
 //! text again along the node's path and failing there on purpose, since the parser says where it failed.
 
+mod walk;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::diag::{Diagnostic, Place};
+use walk::{HERE, Walk};
 
 /// A value of a pipeline file.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,6 +143,9 @@ impl fmt::Display for At {
     }
 }
 
+/// The longest pipeline file that is read, in bytes.
+const LONGEST: u64 = 16 << 20;
+
 /// A pipeline file's text: makes places of paths.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text {
@@ -149,10 +157,16 @@ impl Text {
     /// Reads a file as UTF-8; a byte order mark at its start is no part of it.
     pub(super) fn read(file: &Path) -> Result<Self, Box<Diagnostic>> {
         let shown_as = file.display();
-        let bytes = std::fs::read(file).map_err(|error| {
+        let mut bytes = vec![];
+        let read = File::open(file).and_then(|open| open.take(LONGEST + 1).read_to_end(&mut bytes));
+        read.map_err(|error| {
             let fault = Diagnostic::error(format!("failed to read the pipeline `{shown_as}`: {error}"));
             Box::new(fault.help("name a pipeline file, such as `tartan run pipelines/quickstart.yaml`"))
         })?;
+        if bytes.len() as u64 > LONGEST {
+            let fault = Diagnostic::error(format!("`{shown_as}` is no pipeline: it has more than 16 MiB"));
+            return Err(Box::new(fault.help("name the YAML file, not the data")));
+        }
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(file, text)),
@@ -173,6 +187,10 @@ impl Text {
 
     /// Parses the text. Duplicate keys are reported all at once; the first of each counts.
     pub(super) fn parse(&self, errors: &mut Vec<Diagnostic>) -> Option<Node> {
+        if let Some(fault) = self.control_character() {
+            errors.push(fault);
+            return None;
+        }
         let mut duplicates = vec![];
         let reader = Reader { at: At::top(), duplicates: &mut duplicates };
         let node = match reader.deserialize(serde_yaml::Deserializer::from_str(&self.text)) {
@@ -231,6 +249,19 @@ impl Text {
         Place { file: self.file.clone(), line, column, width: width(&rest, of_key), source }
     }
 
+    /// The parser refuses control characters too, but says no place.
+    fn control_character(&self) -> Option<Diagnostic> {
+        let stray = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}');
+        let (line, (column, c)) = self
+            .text
+            .lines()
+            .enumerate()
+            .find_map(|(line, text)| Some((line, text.chars().enumerate().find(|(_, c)| stray(*c))?)))?;
+        let place = Place { width: 1, ..self.place_at(line + 1, column + 1, false) };
+        let fault = Diagnostic::error(format!("a control character (U+{:04X}) in the text", u32::from(c)));
+        Some(fault.at(place).help("delete it, or save the file as UTF-8"))
+    }
+
     fn syntax(&self, error: &serde_yaml::Error) -> Diagnostic {
         let text = error.to_string();
         // The parser ends its text with the place; ours is said apart.
@@ -242,6 +273,8 @@ impl Text {
                 diagnostic = diagnostic.help("YAML indents with spaces; there is a tab in this line");
             }
             diagnostic = diagnostic.at(Place { width: 1, ..place });
+        } else {
+            diagnostic = diagnostic.note(format!("in {}", self.file.display()));
         }
         diagnostic
     }
@@ -276,6 +309,8 @@ fn width(rest: &[char], of_key: bool) -> usize {
     end.max(1)
 }
 
+const TOO_LARGE: &str = "a whole number beyond 64 bits";
+
 /// Reads a node, noting keys that stand twice in a block.
 struct Reader<'a> {
     at: At,
@@ -299,6 +334,13 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
         Ok(Node::Null)
     }
+    // A text without a value: an empty file, or comments alone.
+    fn visit_none<E: de::Error>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+    fn visit_enum<A: de::EnumAccess<'de>>(self, _: A) -> Result<Node, A::Error> {
+        Err(de::Error::custom("a tag (`!name`) has no meaning in a pipeline"))
+    }
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
         Ok(Node::Bool(value))
     }
@@ -306,7 +348,13 @@ impl<'de> Visitor<'de> for Reader<'_> {
         Ok(Node::Int(value))
     }
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
-        i64::try_from(value).map(Node::Int).map_err(|_| E::custom("a number beyond 64 bits"))
+        i64::try_from(value).map(Node::Int).map_err(|_| E::custom(TOO_LARGE))
+    }
+    fn visit_i128<E: de::Error>(self, _: i128) -> Result<Node, E> {
+        Err(E::custom(TOO_LARGE))
+    }
+    fn visit_u128<E: de::Error>(self, _: u128) -> Result<Node, E> {
+        Err(E::custom(TOO_LARGE))
     }
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
         Ok(Node::Float(value))
@@ -371,118 +419,6 @@ impl Visitor<'_> for Key {
     }
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<String, E> {
         Ok(value.to_string())
-    }
-}
-
-const HERE: &str = "tartan stops here";
-
-/// Walks along a path and fails at its end, so that the parser tells the place.
-struct Walk<'a> {
-    steps: &'a [Step],
-    of_key: bool,
-    /// Which of several equal keys the last step means.
-    nth: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-macro_rules! stop_at_scalar {
-    ($($visit:ident: $type:ty),*) => {
-        $(fn $visit<E: de::Error>(self, _: $type) -> Result<(), E> {
-            if self.steps.is_empty() { Err(E::custom(HERE)) } else { Ok(()) }
-        })*
-    };
-}
-
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("anything")
-    }
-    stop_at_scalar!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
-    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        if self.steps.is_empty() { Err(E::custom(HERE)) } else { Ok(()) }
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Some((step, rest)) = self.steps.split_first() else { return Err(de::Error::custom(HERE)) };
-        let mut index = 0;
-        loop {
-            let found = if *step == Step::Index(index) {
-                items.next_element_seed(Walk { steps: rest, ..self })?.is_some()
-            } else {
-                items.next_element::<IgnoredAny>()?.is_some()
-            };
-            if !found {
-                return Ok(());
-            }
-            index += 1;
-        }
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let Some((step, rest)) = self.steps.split_first() else { return Err(de::Error::custom(HERE)) };
-        let Step::Key(wanted) = step else { return Ok(()) };
-        let mut nth = if rest.is_empty() { self.nth } else { 0 };
-        loop {
-            let ends_here = rest.is_empty() && self.of_key && nth == 0;
-            match entries.next_key_seed(WalkKey { wanted, ends_here })? {
-                None => return Ok(()),
-                Some(true) if nth == 0 => {
-                    return entries.next_value_seed(Walk { steps: rest, ..self });
-                }
-                Some(hit) => {
-                    nth -= usize::from(hit);
-                    entries.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-    }
-}
-
-/// Whether a key is the wanted one; fails there if the walk ends at this key.
-struct WalkKey<'a> {
-    wanted: &'a str,
-    ends_here: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for WalkKey<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl WalkKey<'_> {
-    fn check<E: de::Error>(&self, key: &str) -> Result<bool, E> {
-        let hit = key == self.wanted;
-        if hit && self.ends_here { Err(E::custom(HERE)) } else { Ok(hit) }
-    }
-}
-
-impl Visitor<'_> for WalkKey<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<bool, E> {
-        self.check(value)
-    }
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<bool, E> {
-        self.check(&value.to_string())
-    }
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<bool, E> {
-        self.check(&value.to_string())
-    }
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<bool, E> {
-        self.check(&value.to_string())
     }
 }
 

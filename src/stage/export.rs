@@ -15,7 +15,12 @@ pub fn run(io: &Io<'_>) -> Result<(), Failure> {
     let config_json = io.input("model/config.json")?;
     let config = model::config(&config_json, &io.name("model/config.json"))?;
     let mut tensors = model::read_weights(io, "model/model.safetensors", &config)?;
-    let head = model::read_head(io, "model/head.safetensors", &config)?;
+    // An encoder stage has none.
+    let head = if io.has("model/head.safetensors") {
+        model::read_head(io, "model/head.safetensors", &config)?
+    } else {
+        None
+    };
     let tokenizer_json = io.input(roles::TOKENIZER)?;
     let vocabulary: Vocabulary = io.json(roles::VOCABULARY)?;
     let special = special_tokens(&tokenizer_json, &vocabulary, config.family)

@@ -14,7 +14,7 @@ mod train;
 use std::cell::Cell;
 use std::fmt::Display;
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -77,17 +77,24 @@ impl<'a> Io<'a> {
         let Some(file) = self.request.inputs.get(role) else {
             return Err(failure(format!("the request has no input `{role}`")));
         };
-        let bytes =
-            fs::read(&file.path).map_err(|error| failure(format!("cannot read {}: {error}", file.name)))?;
+        let damaged = |how: &str| Failure {
+            message: format!("{} is damaged in the store: {how}", file.name),
+            help: None,
+            corrupt: vec![role.to_owned()],
+        };
+        let bytes = match fs::read(&file.path) {
+            Ok(bytes) => bytes,
+            // Another stage may have found it bad, and had it set aside, since this one was started.
+            Err(error) if file.stored && error.kind() == ErrorKind::NotFound => {
+                return Err(damaged("it is gone"));
+            }
+            Err(error) => return Err(failure(format!("cannot read {}: {error}", file.name))),
+        };
         if Digest::of(&bytes) == file.digest {
             return Ok(bytes);
         }
         Err(if file.stored {
-            Failure {
-                message: format!("{} is damaged in the store: its bytes do not match its digest", file.name),
-                help: None,
-                corrupt: vec![role.to_owned()],
-            }
+            damaged("its bytes do not match its digest")
         } else {
             failure_with_help(
                 format!("{} changed while the pipeline was running", file.name),
@@ -110,7 +117,17 @@ impl<'a> Io<'a> {
             file.write_all(bytes)?;
             file.flush()
         };
-        write().map_err(|error| failure(format!("cannot write {}: {error}", path.display())))
+        write().map_err(|error| {
+            let help = match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(
+                    "free some space (`tartan cache gc` frees what no pipeline reaches), or use a store on \
+                     another disk with `--cache DIR`"
+                        .to_owned(),
+                ),
+                _ => None,
+            };
+            Failure { help, ..failure(format!("cannot write {}: {error}", path.display())) }
+        })
     }
 
     /// Says how far the stage has come, at most ten times a second.
@@ -157,6 +174,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let damaged = run(&request(folder.path(), b"what it wAs", true), &|_| ()).unwrap_err();
         assert_eq!(damaged.corrupt, ["model/config.json"]);
+        let mut gone = request(folder.path(), b"", true);
+        fs::remove_file(folder.path().join("object")).unwrap();
+        assert_eq!(run(&gone, &|_| ()).unwrap_err().corrupt, ["model/config.json"], "set aside meanwhile");
+        gone.inputs.values_mut().for_each(|file| file.stored = false);
+        assert!(run(&gone, &|_| ()).unwrap_err().corrupt.is_empty(), "the user's own file");
         let changed = run(&request(folder.path(), b"what it wAs", false), &|_| ()).unwrap_err();
         assert!(changed.corrupt.is_empty());
         assert_eq!(changed.message, "encoder/config.json changed while the pipeline was running");

@@ -89,6 +89,19 @@ fn a_flipped_bit_is_found_and_made_again() {
 }
 
 #[test]
+fn damage_that_two_stages_share_is_made_good() {
+    let world = World::new();
+    world.run(&[]).code(0);
+    // A model's configuration is its encoder's: one object that both made.
+    assert_eq!(world.object("encoder", "config.json"), world.object("model", "config.json"));
+    flip_bit(&world.object("model", "config.json"));
+    let again = world.run(&["--force", "test"]).code(0);
+    // With the encoder's made again, the model's is there too.
+    assert_eq!(again.ran(), ["encoder", "test"]);
+    world.tartan(&["cache", "verify"]).code(0);
+}
+
+#[test]
 fn verify_finds_what_a_run_would_not_read() {
     let world = World::new();
     world.run(&[]).code(0);
@@ -112,6 +125,17 @@ fn gc_keeps_what_the_named_pipelines_reach() {
     let again = world.run(&[]).code(0);
     assert_eq!((again.ran(), &again.stdout), (vec![], &first.stdout));
     assert_eq!(world.run(&["--set", "seed=5"]).code(0).ran(), ["model", "test"]);
+}
+
+#[test]
+fn gc_keeps_what_waits_for_something_damaged() {
+    let world = World::new();
+    let first = world.run(&[]).code(0);
+    flip_bit(&world.object("task", "train.safetensors"));
+    world.tartan(&["cache", "verify"]).code(1);
+    world.tartan(&["cache", "gc", "p.yaml", "--yes"]).code(0);
+    let again = world.run(&[]).code(0);
+    assert_eq!((again.ran(), &again.stdout), (vec!["task"], &first.stdout));
 }
 
 #[test]
@@ -141,6 +165,12 @@ fn sweep_points_share_equal_stages() {
 fn force_runs_a_stage_that_is_there() {
     let world = World::new();
     world.run(&[]).code(0);
+    let dry = world.run(&["--force", "task", "--dry-run"]).code(0);
+    assert!(
+        dry.stdout.lines().any(|line| line.contains("task") && line.ends_with("forced")),
+        "{}",
+        dry.stdout
+    );
     assert_eq!(world.run(&["--force", "task"]).code(0).ran(), ["task"]);
     world.run(&["--force", "tusk"]).code(2).says("did you mean `task`?");
 }

@@ -67,6 +67,35 @@ fn exit_codes_are_as_documented() {
 }
 
 #[test]
+fn a_result_that_cannot_be_written_is_no_success() {
+    let world = World::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+    let status = world
+        .command(&["graph", "p.yaml"])
+        .stdout(full)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .expect("tartan starts");
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_table_of_what_is_no_target_is_left_out() {
+    let world = World::new();
+    let ended = world.run(&["text"]).code(0).says("no table of `test`");
+    assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn a_pipeline_that_moved_is_asked_for() {
+    let world = World::new();
+    world.run(&[]).code(0);
+    std::fs::rename(world.path("p.yaml"), world.path("q.yaml")).expect("moved");
+    world.tartan(&["why", "model"]).code(2).says("is not there any more").says("--pipeline FILE");
+    world.tartan(&["why", "model", "--pipeline", "q.yaml"]).code(0);
+}
+
+#[test]
 fn shipped_pipelines_are_sound() {
     let world = World::new();
     let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines/quickstart.yaml");

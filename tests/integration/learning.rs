@@ -64,6 +64,15 @@ fn an_export_is_a_folder_of_its_own() {
 }
 
 #[test]
+fn an_encoder_is_exported_as_a_masked_language_model() {
+    let world = World::new();
+    world.change("p.yaml", "report:", "  out: {export: {model: encoder, to: exported}}\nreport:");
+    world.run(&["out"]).code(0);
+    let config: Value = serde_json::from_str(&world.read("exported/config.json")).expect("json");
+    assert_eq!(config["architectures"][0], "BertForMaskedLM");
+}
+
+#[test]
 fn a_model_may_start_from_another() {
     let world = World::new();
     world.change(
