@@ -26,6 +26,7 @@ pub fn build(
         plan: Plan::new(&outline.spec.name),
         by_recipe: BTreeMap::new(),
         recipes: vec![],
+        folders: BTreeMap::new(),
     };
     for (index, needed) in outline.needed.iter().enumerate() {
         let mut here = BTreeMap::new();
@@ -48,6 +49,9 @@ struct Builder<'a> {
     /// Nodes by their recipe: what they do and what all that they need does, down to the files.
     by_recipe: BTreeMap<Digest, NodeId>,
     recipes: Vec<Digest>,
+    /// Each folder that a model is exported to, the first node that does, and whether a second one was
+    /// told of.
+    folders: BTreeMap<PathBuf, (NodeId, bool)>,
 }
 
 type Here<'a> = BTreeMap<&'a str, NodeId>;
@@ -121,7 +125,7 @@ impl<'a> Builder<'a> {
                 let encoder = root_encoder(point, model)?;
                 inputs.output(roles::TOKENIZER, &encoder, roles::TOKENIZER);
                 inputs.output(roles::VOCABULARY, &encoder, roles::VOCABULARY);
-                deliver_to.clone_from(to);
+                deliver_to = to.as_ref();
                 Action::Export(Export {})
             }
         };
@@ -150,10 +154,34 @@ impl<'a> Builder<'a> {
         if node.points.last() != Some(&index) {
             node.points.push(index);
         }
-        if let Some(to) = deliver_to.filter(|to| !node.deliver_to.contains(to)) {
-            node.deliver_to.push(to);
+        if let Some(to) = deliver_to.filter(|to| !node.deliver_to.contains(&to.path)) {
+            node.deliver_to.push(to.path.clone());
+            self.check_folder(id, to, diagnostics);
         }
         Some(id)
+    }
+
+    /// A folder has one model: of two that are written to it, the last to finish would win.
+    fn check_folder(&mut self, id: NodeId, to: &Source, diagnostics: &mut Vec<Diagnostic>) {
+        let Some((other, said)) = self.folders.get_mut(&to.path) else {
+            self.folders.insert(to.path.clone(), (id, false));
+            return;
+        };
+        if std::mem::replace(said, true) {
+            return;
+        }
+        let other = &self.plan.node(*other).stage;
+        let fault = if *other == self.plan.node(id).stage {
+            Diagnostic::error(format!(
+                "points of the sweep that export different models share the folder `{}`",
+                to.name
+            ))
+            .help("put the variables that tell them apart into `to`, as in `to: out/${seed}`")
+        } else {
+            Diagnostic::error(format!("`{other}` exports another model to the same folder"))
+                .help("give each a folder of its own")
+        };
+        diagnostics.push(self.spec.diagnose(&to.at, fault));
     }
 
     fn recipe(&self, action: &Action, inputs: &BTreeMap<String, Input>) -> Digest {

@@ -327,6 +327,28 @@ fn names_that_make_no_sense_are_placed() {
 }
 
 #[test]
+fn two_models_in_one_folder_are_refused() {
+    let exports = |outs: &str| {
+        let text = format!(
+            "tartan: 1\nname: p\nvars: {{seed: 0}}\nstages:\n  enc: {{encoder: {{random: enc, seed: \"${{seed}}\"}}}}\n{outs}\
+             sweep: {{seed: [0, 1]}}\n"
+        );
+        let (_, diagnostics) = plan_of(&text);
+        diagnostics.iter().map(|fault| fault.message.clone()).collect::<Vec<_>>()
+    };
+    let fixed = "  other: {encoder: {random: enc, seed: 7}}\n";
+    assert_eq!(
+        exports("  out: {export: {model: enc, to: out}}\n"),
+        ["points of the sweep that export different models share the folder `out`"]
+    );
+    assert_eq!(exports("  out: {export: {model: enc, to: \"out/${seed}\"}}\n"), [""; 0]);
+    // The same model from every point is one.
+    assert_eq!(exports(&format!("{fixed}  out: {{export: {{model: other, to: out}}}}\n")), [""; 0]);
+    let two = "  a: {export: {model: enc, to: \"out/${seed}\"}}\n  b: {export: {model: other, to: out/1}}\n";
+    assert_eq!(exports(&format!("{fixed}{two}")), ["`b` exports another model to the same folder"]);
+}
+
+#[test]
 fn a_circle_is_named_whole() {
     let text = "tartan: 1\nstages:\n  a: {train: {init: b, auxiliary: [o], steps: 1}}\n  b: {train: {init: c, auxiliary: [o], steps: 1}}\n  c: {train: {init: a, auxiliary: [o], steps: 1}}\n  o: {objective: {mlm: {data: t}}}\n  t: {tokenize: {tokenizer: e, splits: {train: t.txt}}}\n  e: {encoder: {from: e}}\n";
     let (_, diagnostics) = plan_of(text);

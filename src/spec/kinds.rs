@@ -385,7 +385,7 @@ fn evaluate(mut fields: Fields) -> Option<Block> {
 
 fn export(mut fields: Fields, folder: &Path) -> Option<Block> {
     let model = required_ref(&mut fields, "model", "the train stage to export");
-    let to = fields.text("to").map(|(to, _)| folder.join(to));
+    let to = fields.text("to").map(|(name, at)| source(name, at, folder));
     fields.finish("an `export` block");
     Some(Block::Export { model: model?, to })
 }

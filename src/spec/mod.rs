@@ -106,7 +106,7 @@ pub enum Block {
         /// The train or encoder stage.
         model: Ref,
         /// The folder to write to.
-        to: Option<PathBuf>,
+        to: Option<Source>,
     },
     /// A block with faults, so that naming it is not a fault too.
     Broken,
