@@ -97,7 +97,16 @@ fn unreadable(source: &Source) -> Option<Diagnostic> {
             let names: Vec<String> =
                 entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
             let wanted = source.path.file_name()?.to_string_lossy().into_owned();
+            let has = |name: &str| names.iter().any(|found| found == name);
             Some(match nearest(&wanted, names.iter().map(String::as_str)) {
+                _ if wanted == "model.safetensors" && has("model.safetensors.index.json") => fault.help(
+                    "the folder's weights are in several files, and one is read; \
+                     `model.save_pretrained(DIR, max_shard_size=\"100GB\")` of transformers writes one",
+                ),
+                _ if wanted == "tokenizer.json" && has("config.json") => fault.help(
+                    "the folder has no fast tokenizer; \
+                     `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)` of transformers writes it",
+                ),
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None if wanted == "model.safetensors" => fault.help(
                     "the folder has no weights in safetensors; `model.save_pretrained(DIR)` of transformers \

@@ -220,10 +220,17 @@ fn labels(read: &[Read]) -> Labels {
     Labels { names, classes }
 }
 
-/// A sentence for each split with labels that no class stands for.
+/// A sentence for each split with labels that no class stands for, or with none where train has some.
 fn unknown_labels(read: &[Read], labels: &Labels) -> Vec<String> {
     let classes: BTreeSet<&str> = labels.names[..labels.classes].iter().map(String::as_str).collect();
     let mut sentences = vec![];
+    if labels.classes > 0 && read.iter().any(|(source, _)| source.split == TRAIN) {
+        // A model could be trained for hours before someone asks for the score that this split cannot give.
+        let bare = read.iter().filter(|(_, texts)| texts.labels.is_empty());
+        sentences.extend(bare.map(|(source, _)| {
+            format!("split `{}` has no labels, and train has: no model can be scored on it", source.split)
+        }));
+    }
     // Of a train split without labels there is nothing to learn, and nothing to miss.
     for (source, texts) in read.iter().filter(|_| labels.classes > 0) {
         let counts = count(texts.labels.iter().map(AsRef::as_ref).filter(|label| !classes.contains(label)));
@@ -400,6 +407,7 @@ mod tests {
         assert_eq!(
             corpus.warnings,
             [
+                "split `test` has no labels, and train has: no model can be scored on it",
                 "2 of the 3 texts of split `dev` have labels that train lacks: `a` (2)",
                 "1 of the 3 texts of split `train` (33.3%) are cut at 5 tokens",
             ]

@@ -22,6 +22,22 @@ pub enum WeightsError {
     /// Weights that the configuration implies and the file lacks, or has otherwise.
     #[error("the weights do not fit the configuration:\n  {}", .0.join("\n  "))]
     Misfit(Vec<String>),
+    /// Weights that are no numbers: nothing can be learned from them.
+    #[error("these weights hold values that are not finite: {}", .0.join(", "))]
+    NotFinite(Vec<String>),
+}
+
+impl WeightsError {
+    /// The way out, for a checkpoint that a user named.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Format(_) => "the file is cut or damaged; copy or download it again",
+            Self::Misfit(_) => {
+                "config.json and model.safetensors must belong together; `random: DIR` draws fresh weights instead"
+            }
+            Self::NotFinite(_) => "whatever trained them went wrong; take an earlier checkpoint",
+        }
+    }
 }
 
 /// A checkpoint's weights under their canonical names.
@@ -74,6 +90,14 @@ pub fn read_checkpoint(config: &Config, bytes: &[u8], seed: u64) -> Result<Check
     }
     if !wrong.is_empty() {
         return Err(WeightsError::Misfit(wrong));
+    }
+    let not_finite: Vec<String> = tensors
+        .iter()
+        .filter(|(_, tensor)| tensor.isfinite().all().int64_value(&[]) == 0)
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    if !not_finite.is_empty() {
+        return Err(WeightsError::NotFinite(not_finite));
     }
     let decoder = match config.family {
         Family::Bert => "cls.predictions.decoder.weight",
@@ -278,6 +302,20 @@ mod tests {
                 assert_eq!(read.tensors[name], *tensor, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn weights_that_are_no_numbers_are_named() {
+        let mut tensors = checkpoint();
+        let name = "bert.encoder.layer.0.output.dense.bias";
+        let _ = tensors[name].narrow(0, 1, 1).fill_(f64::NAN);
+        let error = read_checkpoint(&config(), &write(&tensors, None).unwrap(), 0).unwrap_err();
+        assert_eq!(error.to_string(), format!("these weights hold values that are not finite: `{name}`"));
+        tensors.insert(name.to_owned(), Tensor::zeros([4], (Kind::Float, Device::Cpu)));
+        let bytes = write(&tensors, None).unwrap();
+        assert!(read_checkpoint(&config(), &bytes, 0).is_ok());
+        let cut = read_checkpoint(&config(), &bytes[..bytes.len() / 2], 0).unwrap_err();
+        assert!(cut.help().starts_with("the file is cut"), "{cut}");
     }
 
     #[test]

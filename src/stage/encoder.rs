@@ -81,12 +81,8 @@ fn checkpoint(
 ) -> Result<(Tensors, Vec<String>), Failure> {
     let role = roles::WEIGHTS;
     let Checkpoint { tensors, made, ignored, untied } =
-        weights::read_checkpoint(config, &io.input(role)?, action.seed).map_err(|error| {
-            failure_with_help(
-                format!("{}: {error}", io.name(role)),
-                "config.json and model.safetensors must belong together; `random: true` draws fresh weights instead",
-            )
-        })?;
+        weights::read_checkpoint(config, &io.input(role)?, action.seed)
+            .map_err(|error| failure_with_help(format!("{}: {error}", io.name(role)), error.help()))?;
     if !made.is_empty() {
         let text =
             format!("the checkpoint lacks an LM head; made from seed {}: {}", action.seed, made.join(", "));

@@ -57,7 +57,10 @@ pub fn run(action: &action::Evaluate, io: &Io<'_>) -> Result<(), Failure> {
     }
     let known = |label: &i32| usize::try_from(*label).is_ok_and(|label| label < labels.names.len());
     if split.labels.is_empty() || !split.labels.iter().all(known) {
-        return Err(failure(format!("{what} lacks labels")));
+        return Err(failure_with_help(
+            format!("{what} has no labels"),
+            "scores need labels: give its records them, under the field that `label` of the tokenize stage names",
+        ));
     }
     model::check_split(&split, &config, &vocabulary, &what)?;
 

@@ -146,7 +146,10 @@ fn dev_split(io: &Io<'_>, end_task: &Source, config: &Config) -> Result<Split, F
         return Err(failure(format!("{what} has no text")));
     }
     if dev.labels.is_empty() {
-        return Err(failure(format!("{what} has no labels")));
+        return Err(failure_with_help(
+            format!("{what} has no labels"),
+            "give its records labels as those of train have, or leave dev out of the tokenize stage's `splits`",
+        ));
     }
     model::check_split(&dev, config, &end_task.file.vocabulary, &what)?;
     Ok(dev)
