@@ -1,24 +1,20 @@
 //! `tartan logs`
 
-use super::pipeline::Which;
+use super::pipeline::StageChoice;
 use super::{Exit, Fault, out};
-use crate::exec::{NodeStatus, known};
+use crate::exec::NodeStatus;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The stage
-    stage: String,
     #[command(flatten)]
-    which: Which,
+    stage: StageChoice,
     /// Print only where the log is
     #[arg(long)]
     path: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
-    let loaded = args.which.load()?;
-    let ids = loaded.nodes(&args.stage)?;
-    let status = known(&loaded.plan, &loaded.store, &std::collections::BTreeSet::new())?;
+    let (loaded, ids, status) = args.stage.look_up()?;
     let several = ids.len() > 1;
     let mut printed = false;
     for id in ids {

@@ -1,12 +1,13 @@
 //! From the words of a command to a plan over a store: what every command on a pipeline begins with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, out};
 use crate::diag::{Diagnostic, Severity, nearest};
+use crate::exec::{Status, known};
 use crate::plan::{self, NodeId, Plan};
 use crate::spec::{Source, Spec};
 use crate::store::Store;
@@ -137,12 +138,31 @@ pub(super) fn store_root(from: &Path, choice: &Choice) -> PathBuf {
 
 /// The pipeline of a command that may leave it out: the given one, else that of the last run.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(super) struct Which {
+struct Which {
     /// The pipeline's file [default: that of the last run on this store]
     #[arg(short, long, value_name = "FILE")]
-    pub(super) pipeline: Option<PathBuf>,
+    pipeline: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) choice: Choice,
+    choice: Choice,
+}
+
+/// A stage of a pipeline that may be left out.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct StageChoice {
+    /// The stage
+    stage: String,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl StageChoice {
+    /// The pipeline, the stage's nodes, and how every node stands.
+    pub(super) fn look_up(&self) -> Result<(Loaded, Vec<NodeId>, Status), Fault> {
+        let loaded = self.which.load()?;
+        let ids = loaded.nodes(&self.stage)?;
+        let status = known(&loaded.plan, &loaded.store, &BTreeSet::new())?;
+        Ok((loaded, ids, status))
+    }
 }
 
 /// What `run` leaves behind for the commands that come after it.
@@ -170,7 +190,7 @@ pub(super) fn remember(store: &Store, file: &Path, sets: &[String]) -> std::io::
 
 impl Which {
     /// Loads the pipeline with everything in it, whatever the targets are.
-    pub(super) fn load(&self) -> Result<Loaded, Fault> {
+    fn load(&self) -> Result<Loaded, Fault> {
         if let Some(file) = &self.pipeline {
             return load(file, &[], &self.choice);
         }

@@ -1,28 +1,24 @@
 //! `tartan show`: a stage's artifacts, parameters and provenance.
 
-use super::pipeline::{Loaded, Which};
+use super::pipeline::{Loaded, StageChoice};
 use super::{Exit, Fault, out};
 use crate::action::roles;
-use crate::exec::{NodeStatus, known};
+use crate::exec::NodeStatus;
 use crate::plan::Input;
 use crate::report::changes::flatten;
 use crate::store::Record;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The stage
-    stage: String,
     #[command(flatten)]
-    which: Which,
+    stage: StageChoice,
     /// Print the record as JSON, a line a stage
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
-    let loaded = args.which.load()?;
-    let ids = loaded.nodes(&args.stage)?;
-    let status = known(&loaded.plan, &loaded.store, &std::collections::BTreeSet::new())?;
+    let (loaded, ids, status) = args.stage.look_up()?;
     for (i, id) in ids.into_iter().enumerate() {
         let node = loaded.plan.node(id);
         let NodeStatus::Cached(record) = status.node(id) else {

@@ -1,28 +1,24 @@
 //! `tartan why`: what changed since the nearest earlier result.
 
-use super::pipeline::{Loaded, Which};
+use super::pipeline::{Loaded, StageChoice};
 use super::{Exit, Fault, out};
 use crate::action::Manifest;
-use crate::exec::{NodeStatus, known};
+use crate::exec::NodeStatus;
 use crate::plan::{Input, NodeId};
 use crate::report::changes::{Change, changes, nearest};
 use crate::store::Record;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The stage
-    stage: String,
     #[command(flatten)]
-    which: Which,
+    stage: StageChoice,
     /// Print the whole key: every parameter and the digest of every input
     #[arg(long)]
     key: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
-    let loaded = args.which.load()?;
-    let ids = loaded.nodes(&args.stage)?;
-    let status = known(&loaded.plan, &loaded.store, &std::collections::BTreeSet::new())?;
+    let (loaded, ids, status) = args.stage.look_up()?;
     let records = loaded.store.all_records()?;
     for id in ids {
         let node = loaded.plan.node(id);
