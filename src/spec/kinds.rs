@@ -291,7 +291,7 @@ fn train(mut fields: Fields, vars: &Vars) -> Option<Block> {
             .unwrap_or_default(),
         warmup: fields.number("warmup", Range::BelowOne).unwrap_or(0.06),
         clip: fields.number("clip", Range::NotNegative).unwrap_or(1.0),
-        evaluate_every: fields.count("evaluate_every", 1),
+        evaluate_every: Some(fields.count("evaluate_every", 1).unwrap_or(30)),
         patience: fields.count("patience", 0).unwrap_or(20),
         metric: fields.word("metric", &metrics()).unwrap_or(Metric::MacroF1),
         dropout: fields.truth("dropout").unwrap_or(true),

@@ -57,6 +57,8 @@ fn a_pipeline_becomes_typed_stages_at_every_point() {
     let Block::Train { action, auxiliary, .. } = &point.stages["mt-model"] else { panic!("kind") };
     assert_eq!(action.weights, Weights::Static(vec![0.75, 0.25]));
     assert_eq!((action.length, action.seed, auxiliary.len()), (Length::Epochs(2.0), 1, 1));
+    // The paper's scripts evaluate every 30 steps.
+    assert_eq!((action.evaluate_every, action.batch, action.micro_steps), (Some(30), 64, 2));
     let Block::Evaluate { model, action, .. } = &point.stages["test"] else { panic!("kind") };
     assert_eq!(model.stage, "mt-model");
     assert_eq!(action.metrics, [Metric::Accuracy, Metric::MacroF1]);
