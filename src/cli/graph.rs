@@ -1,17 +1,13 @@
 //! `tartan graph`
 
-use super::pipeline::{self, Choice};
+use super::pipeline::TargetChoice;
 use super::{Exit, Fault, out};
 use crate::report::graph::{Format, render};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The pipeline's file
-    pipeline: std::path::PathBuf,
-    /// Stages to draw, with what they need [default: every `evaluate` and `export` stage]
-    targets: Vec<String>,
     #[command(flatten)]
-    choice: Choice,
+    target: TargetChoice,
     /// How to draw
     #[arg(long, value_enum, default_value = "text")]
     format: FormatName,
@@ -28,7 +24,7 @@ enum FormatName {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
-    let loaded = pipeline::load(&args.pipeline, &args.targets, &args.choice)?;
+    let loaded = args.target.load()?;
     let format = match args.format {
         FormatName::Text => Format::Text,
         FormatName::Mermaid => Format::Mermaid,

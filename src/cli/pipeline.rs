@@ -146,6 +146,24 @@ struct Which {
     choice: Choice,
 }
 
+/// A pipeline, and what of it to have.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct TargetChoice {
+    /// The pipeline's file
+    pub(super) pipeline: PathBuf,
+    /// Stages to have, with what they need [default: every `evaluate` and `export` stage]
+    targets: Vec<String>,
+    #[command(flatten)]
+    pub(super) choice: Choice,
+}
+
+impl TargetChoice {
+    /// The pipeline, planned for its targets.
+    pub(super) fn load(&self) -> Result<Loaded, Fault> {
+        load(&self.pipeline, &self.targets, &self.choice)
+    }
+}
+
 /// A stage of a pipeline that may be left out.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StageChoice {

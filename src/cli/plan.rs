@@ -1,20 +1,15 @@
 //! `tartan plan`: what would run, why, and what waits on what.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
-use super::pipeline::{self, Choice, Loaded};
+use super::pipeline::{Loaded, TargetChoice};
 use super::{Exit, Fault, out, why};
 use crate::exec::{NodeStatus, Status, known};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The pipeline's file
-    pipeline: PathBuf,
-    /// Stages to have [default: every `evaluate` and `export` stage]
-    targets: Vec<String>,
     #[command(flatten)]
-    choice: Choice,
+    target: TargetChoice,
     /// Exit with 3 when there is work to do
     #[arg(long)]
     check: bool,
@@ -24,7 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
-    let loaded = pipeline::load(&args.pipeline, &args.targets, &args.choice)?;
+    let loaded = args.target.load()?;
     let status = known(&loaded.plan, &loaded.store, &BTreeSet::new())?;
     print(&loaded, &status, args.all)?;
     let work = status.cached() < loaded.plan.len();

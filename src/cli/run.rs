@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use super::pipeline::{self, Choice, Loaded};
+use super::pipeline::{self, Loaded, TargetChoice};
 use super::{Exit, Fault, out, plan};
 use crate::diag::Diagnostic;
 use crate::event::{Event, Level};
@@ -16,12 +16,8 @@ use crate::store::StoreError;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The pipeline's file
-    pipeline: PathBuf,
-    /// Stages to have [default: every `evaluate` and `export` stage]
-    targets: Vec<String>,
     #[command(flatten)]
-    choice: Choice,
+    target: TargetChoice,
     /// Stages at a time [default: as many as can run side by side, at most one a core]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     jobs: Option<usize>,
@@ -49,7 +45,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
-    let loaded = pipeline::load(&args.pipeline, &args.targets, &args.choice)?;
+    let loaded = args.target.load()?;
     let mut force = BTreeSet::new();
     for stage in &args.force {
         loaded.nodes(stage)?;
@@ -60,7 +56,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         plan::print(&loaded, &status, false)?;
         return Ok(Exit::Done);
     }
-    if let Err(error) = pipeline::remember(&loaded.store, &args.pipeline, &args.choice.sets) {
+    if let Err(error) = pipeline::remember(&loaded.store, &args.target.pipeline, &args.target.choice.sets) {
         out::note(format_args!("warning: `why`, `show` and `logs` will want `--pipeline`: {error}"));
     }
     let options = Options {
@@ -71,7 +67,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         force,
         worker: worker(),
         command: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
-        git_commit: git_commit(&args.pipeline),
+        git_commit: git_commit(&args.target.pipeline),
     };
     let stop = Stop::install()
         .map_err(|error| Fault::failed(format!("failed to watch for signals: {error}"), None))?;
