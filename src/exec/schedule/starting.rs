@@ -115,6 +115,7 @@ impl Schedule<'_, '_, '_> {
             out: scratch.path().to_owned(),
             device: device.to_string(),
             threads: self.threads,
+            checkpoint: node.checkpoint,
             objective_names: node.objective_names.clone(),
         };
         let (program, log) = (&self.options.worker, self.store.log_path(key));
