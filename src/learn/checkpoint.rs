@@ -93,8 +93,9 @@ impl Checkpoints {
         fs::create_dir_all(&self.folder)?;
         let fresh = self.folder.join("tensors.new");
         weights::write_file(&state.tensors, &fresh)?;
-        File::open(&fresh)?.sync_all()?;
-        let digest = Digest::of(&fs::read(&fresh)?);
+        let file = File::open(&fresh)?;
+        file.sync_all()?;
+        let digest = Digest::of_reader(file)?;
         fs::rename(&fresh, self.tensors(&digest))?;
 
         let State { log, taken, meta, optimiser_steps, .. } = state;

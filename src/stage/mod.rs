@@ -166,6 +166,7 @@ mod tests {
             device: "cpu".to_owned(),
             threads: 1,
             checkpoint: None,
+            resume: folder.join("resume"),
             objective_names: vec![],
         }
     }
