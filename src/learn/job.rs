@@ -119,10 +119,12 @@ impl Job {
         }
         if let Some(head) = &self.head {
             let prefix = self.head_prefix(0);
-            let named = |(name, tensor): (&String, &tch::Tensor)| (format!("{prefix}{name}"), tensor.shallow_clone());
+            let named =
+                |(name, tensor): (&String, &tch::Tensor)| (format!("{prefix}{name}"), tensor.shallow_clone());
             head_tensors.extend(head.iter().map(named));
         }
-        let heads = (!head_specs.is_empty()).then(|| Params::new(&head_specs, &head_tensors, kind, self.device));
+        let heads =
+            (!head_specs.is_empty()).then(|| Params::new(&head_specs, &head_tensors, kind, self.device));
         let ranges_of = |t: usize| {
             let prefix = self.head_prefix(t);
             heads.as_ref().map(|heads| heads.ranges(|name| name.starts_with(&prefix))).unwrap_or_default()
@@ -190,11 +192,7 @@ impl Job {
 
     /// What the gradients of the step after `done` steps are compared with: labelled texts that `examples`
     /// gives, through a dev head that was never used. Nothing unless this step updates the weights.
-    pub fn probe<'a>(
-        &self,
-        done: u64,
-        examples: &'a mut dyn FnMut(DevUse) -> Examples,
-    ) -> Option<Probe<'a>> {
+    pub fn probe<'a>(&self, done: u64, examples: &'a mut dyn FnMut(DevUse) -> Examples) -> Option<Probe<'a>> {
         let meta = self.meta().filter(|meta| done.is_multiple_of(meta.every))?;
         let Loss::Classify { classes, dropout } = self.tasks.first()?.loss else { return None };
         let head_specs = self.head_specs("", classes);
@@ -218,7 +216,11 @@ impl Job {
     }
 
     /// Optimiser steps to do.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of steps, at least 0")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of steps, at least 0"
+    )]
     pub fn planned_steps(&self) -> u64 {
         match self.settings.length {
             Length::Steps(steps) => steps,

@@ -101,8 +101,7 @@ impl<'p, 'a> Comparing<'p, 'a> {
         }
         let double = (Kind::Double, buffers.sum.device());
         let scalars = || (0..objectives).map(|_| Tensor::zeros([], double)).collect();
-        let mut comparing =
-            Self { probe, buffers, similarities: scalars(), norms: scalars(), dev: None };
+        let mut comparing = Self { probe, buffers, similarities: scalars(), norms: scalars(), dev: None };
         if !next {
             comparing.dev = Some(comparing.dev_gradient(trainer));
         }
@@ -142,7 +141,8 @@ impl<'p, 'a> Comparing<'p, 'a> {
             let Some(heads) = &trainer.heads else { return };
             for (ranges, weight) in trainer.head_ranges.iter().zip(weights) {
                 for (start, length) in ranges {
-                    let _ = heads.params.grad().narrow(0, *start, *length).g_mul_scalar_(weight / micro_steps);
+                    let _ =
+                        heads.params.grad().narrow(0, *start, *length).g_mul_scalar_(weight / micro_steps);
                 }
             }
         });
@@ -190,7 +190,12 @@ impl<'p, 'a> Comparing<'p, 'a> {
         };
         trainer.buffers = Some(self.buffers);
         let dev = [comparison.dev_norm, comparison.dev_loss];
-        if comparison.similarities.iter().chain(&dev).chain(&comparison.dev_head_losses).all(|x| x.is_finite())
+        if comparison
+            .similarities
+            .iter()
+            .chain(&dev)
+            .chain(&comparison.dev_head_losses)
+            .all(|x| x.is_finite())
         {
             Ok(comparison)
         } else {

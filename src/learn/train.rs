@@ -14,10 +14,11 @@ use tch::{Kind, Tensor};
 use super::checkpoint::{Checkpoints, State};
 use super::dev::{self, DevTexts};
 use super::job::{Job, Loss};
+use super::meta::Comparison;
 use super::metrics::Confusion;
 use super::optimiser::{lr_factor, warmup_steps};
 use super::predict::{most_probable, predict};
-use super::step::{Comparison, Group, NotFinite, StepSize, Trainer};
+use super::step::{Group, NotFinite, StepSize, Stepped, Trainer};
 use super::weighting::Weighting;
 use super::weights::Tensors;
 
@@ -153,7 +154,9 @@ pub enum TrainError {
         objectives: Vec<String>,
     },
     /// A dev loss, or its gradient, that is no number any more.
-    #[error("the dev loss of `{objective}`, which the weights are learned from, or its gradient is not finite at step {step}")]
+    #[error(
+        "the dev loss of `{objective}`, which the weights are learned from, or its gradient is not finite at step {step}"
+    )]
     Dev {
         /// The step, from 1.
         step: u64,
@@ -312,7 +315,7 @@ impl<'j> Run<'j> {
         }
     }
 
-    fn step(&mut self, size: StepSize<'_>) -> Result<super::step::Stepped, NotFinite> {
+    fn step(&mut self, size: StepSize<'_>) -> Result<Stepped, NotFinite> {
         let Self { job, trainer, orders, dev_texts, log, .. } = self;
         let first = log.done * size.micro_steps as u64;
         let mut examples = |micro_step: usize, t: usize| {
@@ -339,7 +342,8 @@ impl<'j> Run<'j> {
         let Loss::Classify { classes, .. } = task.loss else { return None };
         let probabilities =
             predict(&self.trainer.model.encoder, head, dev, task.batch, job.layout(), &|_| ());
-        let confusion = Confusion::of(&dev.labels, probabilities.iter().map(|row| most_probable(row)), classes);
+        let confusion =
+            Confusion::of(&dev.labels, probabilities.iter().map(|row| most_probable(row)), classes);
 
         let score = confusion.score(job.settings.metric);
         self.log.dev_score = Some(score);
@@ -350,7 +354,12 @@ impl<'j> Run<'j> {
         } else {
             self.log.evaluations_without_better += 1;
         }
-        Some(Metric::ALL.into_iter().map(|metric| (metric.name().to_owned(), confusion.score(metric))).collect())
+        Some(
+            Metric::ALL
+                .into_iter()
+                .map(|metric| (metric.name().to_owned(), confusion.score(metric)))
+                .collect(),
+        )
     }
 
     /// Closes a line of the history.
@@ -425,7 +434,10 @@ impl<'j> Run<'j> {
             return false;
         }
         let Some(state) = state else { return false };
-        (listener.note)(format!("goes on after step {}, from the checkpoint of an earlier attempt", state.log.done));
+        (listener.note)(format!(
+            "goes on after step {}, from the checkpoint of an earlier attempt",
+            state.log.done
+        ));
         let tensors = &state.tensors;
         let groups = [Some(&mut self.trainer.body), self.trainer.heads.as_mut()];
         for ((name, group), steps) in ["body", "heads"].into_iter().zip(groups).zip(state.optimiser_steps) {
@@ -440,7 +452,8 @@ impl<'j> Run<'j> {
         if let (Weighting::Learned(learned), Some(meta)) = (&mut self.weighting, state.meta) {
             learned.set_state(meta);
         }
-        let dev = self.dev_texts.iter_mut().flat_map(|texts| [&mut texts.fit.order, &mut texts.gradient.order]);
+        let dev =
+            self.dev_texts.iter_mut().flat_map(|texts| [&mut texts.fit.order, &mut texts.gradient.order]);
         for (order, taken) in self.orders.iter_mut().chain(dev).zip(state.taken) {
             order.resume(taken);
         }
@@ -450,7 +463,8 @@ impl<'j> Run<'j> {
 
     /// Whether a state has the tensors of this model.
     fn fits(&self, state: &State) -> bool {
-        let has = |name: &str, like: &Tensor| state.tensors.get(name).is_some_and(|t| t.size() == like.size());
+        let has =
+            |name: &str, like: &Tensor| state.tensors.get(name).is_some_and(|t| t.size() == like.size());
         let fits = |(name, group): (&'static str, &Group)| {
             let flat = group.params.flat();
             has(name, flat)

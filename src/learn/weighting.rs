@@ -91,7 +91,9 @@ impl MetaWeights {
     pub fn new(settings: &Meta, objectives: usize) -> Self {
         let (n, floor) = (objectives as f64, settings.floor);
         let logits = match &settings.initial {
-            Some(initial) => initial.iter().map(|weight| ((weight - floor) / (1.0 - n * floor)).ln()).collect(),
+            Some(initial) => {
+                initial.iter().map(|weight| ((weight - floor) / (1.0 - n * floor)).ln()).collect()
+            }
             None => vec![1.0 / n; objectives],
         };
         let zeros = || vec![0.0; objectives];
@@ -118,7 +120,8 @@ impl MetaWeights {
 
     /// One step up along `similarities`: what each objective's gradient has in common with dev's.
     pub fn update(&mut self, similarities: &[f64]) {
-        let ascent = if self.settings.jacobian { self.through_softmax(similarities) } else { similarities.to_vec() };
+        let ascent =
+            if self.settings.jacobian { self.through_softmax(similarities) } else { similarities.to_vec() };
         let lr = self.settings.lr;
         let state = &mut self.state;
         state.updates += 1;

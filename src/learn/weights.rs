@@ -203,7 +203,8 @@ pub fn read_all(bytes: &[u8]) -> Result<Tensors, WeightsError> {
     let mut tensors = Tensors::new();
     for (name, view) in file.tensors() {
         let shape: Vec<i64> = view.shape().iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
-        let tensor = fitting(&view, &shape).map_err(|how| WeightsError::Misfit(vec![format!("`{name}` {how}")]))?;
+        let tensor =
+            fitting(&view, &shape).map_err(|how| WeightsError::Misfit(vec![format!("`{name}` {how}")]))?;
         tensors.insert(name, tensor);
     }
     Ok(tensors)

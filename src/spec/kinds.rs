@@ -10,8 +10,7 @@ use super::{Block, Ref, Source, training};
 use crate::action::{self, Encoder, Format, Metric, Sample, Tokenize};
 use crate::diag::{Diagnostic, nearest};
 
-const KINDS: [&str; 7] =
-    ["encoder", "tokenize", "objective", "train", "learn-weights", "evaluate", "export"];
+const KINDS: [&str; 7] = ["encoder", "tokenize", "objective", "train", "learn-weights", "evaluate", "export"];
 const SPLITS: [(&str, ()); 3] = [("train", ()), ("dev", ()), ("test", ())];
 
 /// Reads a stage: one key, its kind, over a block of that kind's fields.

@@ -276,11 +276,8 @@ fn by_objective(
 /// unless said otherwise.
 fn meta_fields(mut fields: Fields, vars: &Vars, objectives: &Objectives, batch: u64, head: AdamW) -> Meta {
     let names = objectives.names();
-    let optimizers = [
-        ("sgd", MetaOptimizer::Sgd),
-        ("momentum", MetaOptimizer::Momentum),
-        ("adam", MetaOptimizer::Adam),
-    ];
+    let optimizers =
+        [("sgd", MetaOptimizer::Sgd), ("momentum", MetaOptimizer::Momentum), ("adam", MetaOptimizer::Adam)];
     let floor_at = fields.at.key("floor");
     let floor = fields.number("floor", Range::BelowOne).unwrap_or(0.0);
     if floor * names.len() as f64 >= 1.0 && objectives.sound {

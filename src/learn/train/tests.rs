@@ -2,9 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tartan::action::Vocabulary;
 use tartan::digest::Digest;
+use tch::Device;
 
 use super::*;
+use crate::learn::config::{Config, Spec};
+use crate::learn::job::Task;
+use crate::learn::weights;
 
 /// Texts of five tokens of which the second says the label.
 fn corpus(texts: usize) -> Split {
@@ -61,7 +66,7 @@ fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value) -> Job {
             max_positions: 8,
         },
         head: None,
-        coefficients: vec![1.0 / tasks.len() as f64; tasks.len()],
+        weighting: Weighting::Fixed(vec![1.0 / tasks.len() as f64; tasks.len()]),
         tasks,
         end_task,
         dev: end_task.then(|| corpus(12)),
@@ -69,12 +74,14 @@ fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value) -> Job {
     }
 }
 
+const SILENT: Listener = Listener { watch: &|_| (), note: &|_| () };
+
 /// Trains, one job at a time: libtorch's generator, which dropout draws from, is the whole process's.
 fn run(job: &Job) -> Outcome {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     tch::set_num_threads(1);
-    train(job, &|_| ()).unwrap()
+    train(job, None, &SILENT).unwrap()
 }
 
 fn digest(weights: &Tensors) -> Digest {
@@ -84,7 +91,7 @@ fn digest(weights: &Tensors) -> Digest {
 #[test]
 fn learns_an_easy_task_and_keeps_the_first_best() {
     let mut job = job(true, 1, &serde_json::json!({"length": {"steps": 60}}));
-    job.coefficients = vec![0.9, 0.1];
+    job.weighting = Weighting::Fixed(vec![0.9, 0.1]);
     let outcome = run(&job);
     assert_eq!(outcome.summary.kept_score, Some(1.0), "{:?}", outcome.history);
     let first_best =
@@ -151,7 +158,7 @@ fn a_loss_that_is_not_finite_names_step_and_objective() {
     let bias = &job.weights["cls.predictions.bias"];
     let broken = bias.copy().fill_(f64::INFINITY);
     job.weights.insert("cls.predictions.bias".to_owned(), broken);
-    let error = train(&job, &|_| ()).unwrap_err().to_string();
+    let error = train(&job, None, &SILENT).unwrap_err().to_string();
     assert_eq!(error, "the loss of `aux` is not finite at step 1; the parameters were not updated");
 }
 
@@ -160,8 +167,8 @@ fn one_more_objective_leaves_the_others_their_texts_and_masks() {
     // With a weight of 0 the second auxiliary objective changes nothing but the body's decay.
     let settings = serde_json::json!({"length": {"steps": 3}, "clip": 0.0});
     let (mut one, mut two) = (job(true, 1, &settings), job(true, 2, &settings));
-    one.coefficients = vec![0.5, 0.5];
-    two.coefficients = vec![0.5, 0.5, 0.0];
+    one.weighting = Weighting::Fixed(vec![0.5, 0.5]);
+    two.weighting = Weighting::Fixed(vec![0.5, 0.5, 0.0]);
     let (one, two) = (run(&one), run(&two));
     assert_eq!(digest(&one.weights), digest(&two.weights));
 }
@@ -186,7 +193,7 @@ fn dropout_and_masks_are_drawn_anew_each_step() {
         let history = run(&job).history;
         (0..2)
             .map(|t| {
-                let losses: Vec<u64> = history.iter().map(|line| line.loss[t].to_bits()).collect();
+                let losses: Vec<u64> = history.iter().map(|line| line.loss[t].unwrap().to_bits()).collect();
                 losses.iter().collect::<std::collections::BTreeSet<_>>().len()
             })
             .collect::<Vec<_>>()
@@ -216,7 +223,7 @@ fn an_epoch_is_one_of_the_largest_auxiliary_corpus() {
         for (task, size) in job.tasks.iter_mut().skip(usize::from(end_task)).zip(sizes) {
             task.train = corpus(*size);
         }
-        planned_steps(&job)
+        job.planned_steps()
     };
     // 8 texts of an auxiliary corpus a step, 16 of the end-task's 20.
     assert_eq!(planned(true, &[16, 80, 8], 3.0), 30);
