@@ -504,4 +504,6 @@ fn trained(job: &Job, trainer: &Trainer) -> (Tensors, Option<Tensors>) {
 }
 
 #[cfg(test)]
+mod learning;
+#[cfg(test)]
 mod tests;

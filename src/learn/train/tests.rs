@@ -1,6 +1,6 @@
 //! The loop on tiny encoders: what is kept, when it stops, what is drawn by chance.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tartan::action::Vocabulary;
 use tartan::digest::Digest;
@@ -12,7 +12,7 @@ use crate::learn::job::Task;
 use crate::learn::weights;
 
 /// Texts of five tokens of which the second says the label.
-fn corpus(texts: usize) -> Split {
+pub(super) fn corpus(texts: usize) -> Split {
     let mut split = Split { offsets: vec![0], ..Split::default() };
     for text in 0..texts {
         let label = i32::try_from(text % 2).unwrap();
@@ -26,7 +26,7 @@ fn corpus(texts: usize) -> Split {
 }
 
 /// A job on a tiny fresh encoder; `settings` go over the defaults.
-fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value) -> Job {
+pub(super) fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value) -> Job {
     let config =
         br#"{"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
         "intermediate_size": 16, "vocab_size": 20, "max_position_embeddings": 8, "initializer_range": 0.2}"#;
@@ -74,17 +74,22 @@ fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value) -> Job {
     }
 }
 
-const SILENT: Listener = Listener { watch: &|_| (), note: &|_| () };
+pub(super) const SILENT: Listener = Listener { watch: &|_| (), note: &|_| () };
 
-/// Trains, one job at a time: libtorch's generator, which dropout draws from, is the whole process's.
-fn run(job: &Job) -> Outcome {
+/// libtorch's generator, which dropout draws from, is the whole process's.
+pub(super) fn one_at_a_time() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     tch::set_num_threads(1);
+    guard
+}
+
+pub(super) fn run(job: &Job) -> Outcome {
+    let _guard = one_at_a_time();
     train(job, None, &SILENT).unwrap()
 }
 
-fn digest(weights: &Tensors) -> Digest {
+pub(super) fn digest(weights: &Tensors) -> Digest {
     Digest::of(&weights::write(weights, None).unwrap())
 }
 
