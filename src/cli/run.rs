@@ -108,8 +108,9 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     for (report, table) in loaded.spec.reports.iter().zip(tables?) {
         if table.rows.is_empty() {
             if !args.quiet {
-                let stage = &report.stage.stage;
-                out::note(format_args!("no table of `{stage}`: it is not among the targets"));
+                for stage in report.shows.stages() {
+                    out::note(format_args!("no table of `{}`: it is not among the targets", stage.stage));
+                }
             }
             continue;
         }

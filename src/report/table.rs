@@ -6,11 +6,11 @@ use serde::Deserialize;
 
 use crate::action::roles;
 use crate::plan::{NodeId, Plan};
-use crate::spec::{Report, Spec};
+use crate::spec::{Report, Shows, Spec};
 use crate::store::{Record, Store, StoreError};
 
 /// A table: what the columns and rows are called, and a cell of scores for each.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// What it shows: `macro_f1 on test`.
     pub title: String,
@@ -76,20 +76,23 @@ pub fn build(
 ) -> Result<Table, StoreError> {
     let column = |name: &String| spec.swept.iter().position(|swept| swept == name);
     let over = report.over.as_ref().and_then(column);
-    let columns = report.columns.as_ref().and_then(column);
-    let first = report.rows.as_ref().and_then(column);
-    let rest = (0..spec.swept.len()).filter(|i| Some(*i) != over && Some(*i) != columns && Some(*i) != first);
-    let rows: Vec<usize> = first.into_iter().chain(rest).collect();
+    let columns: Vec<usize> = report.columns.iter().filter_map(column).collect();
+    let named: Vec<usize> = report.rows.iter().filter_map(column).collect();
+    let rest =
+        (0..spec.swept.len()).filter(|i| Some(*i) != over && !columns.contains(i) && !named.contains(i));
+    let rows: Vec<usize> = named.iter().copied().chain(rest).collect();
+    let Shows::Scores(scores) = &report.shows else { return Ok(Table::default()) };
+    let Some(first) = scores.first() else { return Ok(Table::default()) };
 
     let mut split = String::new();
     let mut seen: BTreeSet<(String, String, NodeId)> = BTreeSet::new();
     let mut cells: BTreeMap<(String, String), Cell> = BTreeMap::new();
     let (mut row_names, mut column_names) = (vec![], vec![]);
     let mut read: BTreeMap<NodeId, Option<f64>> = BTreeMap::new();
-    for (point, nodes) in spec.points.iter().zip(&plan.points) {
-        let Some(&id) = nodes.get(&report.stage.stage) else { continue };
+    for ((point, nodes), shown) in spec.points.iter().zip(&plan.points).zip(scores) {
+        let Some(&id) = nodes.get(&shown.stage.stage) else { continue };
         let row = rows.iter().map(|i| point.values[*i].as_str()).collect::<Vec<_>>().join(", ");
-        let column = columns.map_or_else(String::new, |i| point.values[i].clone());
+        let column = columns.iter().map(|i| point.values[*i].as_str()).collect::<Vec<_>>().join(", ");
         push_new(&mut row_names, &row);
         push_new(&mut column_names, &column);
         // Points that share a result count it once.
@@ -105,7 +108,7 @@ pub fn build(
             if let Some(metrics) = &metrics {
                 split.clone_from(&metrics.split);
             }
-            *read.entry(id).or_insert(metrics.and_then(|m| m.metrics.get(report.metric.name()).copied()))
+            *read.entry(id).or_insert(metrics.and_then(|m| m.metrics.get(shown.metric.name()).copied()))
         };
         let cell = cells.entry((row, column)).or_default();
         match score {
@@ -116,9 +119,9 @@ pub fn build(
 
     let names: Vec<&str> = rows.iter().map(|i| spec.swept[*i].as_str()).collect();
     let title = match &report.over {
-        _ if split.is_empty() => format!("{} of {}", report.metric.name(), report.stage.stage),
-        Some(over) => format!("{} on {split}, %, mean ± sd over {over}", report.metric.name()),
-        None => format!("{} on {split}, %", report.metric.name()),
+        _ if split.is_empty() => format!("{} of {}", first.metric.name(), first.stage.stage),
+        Some(over) => format!("{} on {split}, %, mean ± sd over {over}", first.metric.name()),
+        None => format!("{} on {split}, %", first.metric.name()),
     };
     let rows = row_names
         .into_iter()
@@ -127,12 +130,12 @@ pub fn build(
                 .iter()
                 .map(|column| cells.get(&(row.clone(), column.clone())).cloned().unwrap_or_default())
                 .collect();
-            let name = if row.is_empty() { report.stage.stage.clone() } else { row };
+            let name = if row.is_empty() { first.stage.stage.clone() } else { row };
             (name, cells)
         })
         .collect();
-    if report.columns.is_none() {
-        column_names = vec![report.metric.name().to_owned()];
+    if columns.is_empty() {
+        column_names = vec![first.metric.name().to_owned()];
     }
     Ok(Table { title, corner: names.join(", "), columns: column_names, rows })
 }
