@@ -5,6 +5,7 @@
 pub mod axes;
 pub mod changes;
 mod event_log;
+pub mod figure;
 pub mod graph;
 pub mod print;
 mod progress;
