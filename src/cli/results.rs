@@ -11,7 +11,7 @@ use crate::diag::Diagnostic;
 use crate::exec::{NodeStatus, known};
 use crate::plan::NodeId;
 use crate::report::table::{self, Table};
-use crate::report::{Records, ReportError, axes, print, raw, shell_word};
+use crate::report::{Records, ReportError, axes, draw, print, raw, shell_word};
 use crate::spec::{Axes, Block, Report};
 
 const EXAMPLES: &str = "\
@@ -83,6 +83,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         .collect();
     let reports = reports(args, &loaded)?;
     let tables = tables(&reports, &loaded, &records)?;
+    let drawn = figures(&reports, &tables, &loaded, &records)?;
     let (tables, absent): (Vec<Table>, Vec<Table>) = tables.into_iter().partition(|table| !table.is_empty());
     for stage in absent.iter().flat_map(|table| &table.stages) {
         out::note(format_args!("no table of `{stage}`: it is not among the targets"));
@@ -101,6 +102,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
             out::bytes(pages.join("\n").as_bytes());
         }
     }
+    say_what_is_drawn(&drawn);
     say_what_is_missing(args, &tables);
     Ok(Exit::Done)
 }
@@ -113,6 +115,30 @@ pub(super) fn tables(
 ) -> Result<Vec<Table>, ReportError> {
     let Loaded { spec, plan, store } = loaded;
     reports.iter().map(|report| table::build(report, spec, plan, records, store)).collect()
+}
+
+/// Draws the figures that the reports ask for, as far as their numbers are known, and returns the files.
+pub(super) fn figures(
+    reports: &[Report],
+    tables: &[Table],
+    loaded: &Loaded,
+    records: &Records,
+) -> Result<Vec<PathBuf>, ReportError> {
+    let mut files = vec![];
+    for (report, table) in reports.iter().zip(tables) {
+        let Some(file) = &report.figure else { continue };
+        if let Some(figure) = draw::figure(file, table, &loaded.plan, records, &loaded.store)? {
+            files.extend(draw::write(&figure, &file.file.path)?);
+        }
+    }
+    Ok(files)
+}
+
+pub(super) fn say_what_is_drawn(files: &[PathBuf]) {
+    if !files.is_empty() {
+        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        out::note(format_args!("figures: {}", names.join(", ")));
+    }
 }
 
 /// The table for the standard output, in colour where it is a terminal that wants it.

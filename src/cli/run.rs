@@ -104,7 +104,9 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     if let Some(error) = lost_events {
         out::note(format_args!("warning: some events were not written: {error}"));
     }
-    for table in tables? {
+    let tables = tables?;
+    let drawn = results::figures(reports, &tables, &loaded, &outcome.outputs);
+    for table in tables {
         if table.is_empty() {
             if !args.quiet {
                 for stage in &table.stages {
@@ -115,6 +117,10 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         }
         out::line("");
         out::bytes(results::for_terminal(&table).as_bytes());
+    }
+    let drawn = drawn?;
+    if !args.quiet {
+        results::say_what_is_drawn(&drawn);
     }
     Ok(if outcome.interrupted {
         Exit::Interrupted

@@ -4,6 +4,7 @@
 
 pub mod axes;
 pub mod changes;
+pub mod draw;
 mod event_log;
 pub mod figure;
 pub mod graph;

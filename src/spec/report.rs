@@ -158,6 +158,8 @@ impl Report {
         if let Some((_, _, fault)) = twice(&given) {
             return Err(Box::new(fault));
         }
+        // A figure is of the pipeline's own table.
+        self.figure = self.figure.filter(|_| *axes == Axes::default());
         let taken = |var: &String| given.iter().any(|(_, vars)| vars.contains(var));
         self.rows.retain(|var| !taken(var));
         self.columns.retain(|var| !taken(var));

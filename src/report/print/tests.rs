@@ -1,7 +1,7 @@
 //! The same table in each format, whole.
 
 use super::*;
-use crate::report::table::tests::made;
+use crate::report::table::tests::{made, made_of_weights};
 
 #[test]
 fn text_is_aligned_and_tells_what_is_missing() {
@@ -85,6 +85,17 @@ fn what_is_the_same_everywhere_is_said_once() {
     let page = latex(&table);
     assert!(page.contains(r"\caption{50\% \& more\_: macro-F1"), "{page}");
     assert!(page.contains(r"a\_b\textbackslash{}c & "), "{page}");
+}
+
+#[test]
+fn weights_are_parts_of_one() {
+    let expected = "\
+final weights of test, mean ± sd over seed
+task     end-task              tapt
+──────────────────────────────────────────────────
+task-a   0.650 ± 0.071 (n=2)   0.350 ± 0.071 (n=2)
+";
+    assert_eq!(text(&made_of_weights(), false), expected);
 }
 
 #[test]

@@ -146,8 +146,8 @@ fn a_metric_of_its_own_is_named_with_its_line() {
     assert!(table.columns[0].metric.is_none() && table.rows[3].0.metric.as_deref() == Some("accuracy"));
 }
 
-#[test]
-fn weights_have_the_objectives_as_columns() {
+/// The final weights of two objectives, over two seeds.
+pub(in crate::report) fn made_of_weights() -> Table {
     let mut report = report("task", "", "seed", "");
     report.shows = Shows::Weights(report.shows.stages()[0].clone());
     let lines = [
@@ -161,7 +161,12 @@ fn weights_have_the_objectives_as_columns() {
     for (i, seen) in scores.seen.iter_mut().enumerate() {
         seen.node = NodeId(i / 2);
     }
-    let table = arrange(&report, scores);
+    arrange(&report, scores)
+}
+
+#[test]
+fn weights_have_the_objectives_as_columns() {
+    let table = made_of_weights();
     assert_eq!(values(&table.columns), ["end-task", "tapt"]);
     let cells = &table.rows[0].1;
     assert!((cells[1].mean().expect("mean") - 0.35).abs() < 1e-12);
