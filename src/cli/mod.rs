@@ -5,6 +5,7 @@
 
 mod cache;
 mod check;
+mod compare;
 mod graph;
 mod logs;
 mod out;
@@ -78,6 +79,8 @@ enum Command {
     Check(check::Args),
     /// Table the results of a sweep: mean ± sd, best in bold, tests against a baseline
     Results(results::Args),
+    /// Show two results side by side: metrics, and what differs in how they were made
+    Compare(compare::Args),
     /// Show a stage's artifacts, parameters and provenance
     Show(show::Args),
     /// Print what a stage's worker logged
@@ -107,6 +110,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Graph(args) => graph::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Results(args) => results::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Cache(args) => cache::run(&args),

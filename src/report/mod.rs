@@ -4,6 +4,7 @@
 
 pub mod axes;
 pub mod changes;
+pub mod compare;
 pub mod draw;
 mod event_log;
 pub mod figure;
