@@ -51,7 +51,7 @@ impl Axis {
     /// A tick, with as many decimals as tell it from the next.
     pub(super) fn label(&self, tick: f64) -> String {
         let size = self.low.abs().max(self.high.abs());
-        if size >= 1e6 || size < 1e-4 {
+        if !(1e-4..1e6).contains(&size) {
             return written(tick);
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 15")]
@@ -81,7 +81,7 @@ pub(super) fn written(value: f64) -> String {
 }
 
 /// With a minus sign rather than a hyphen, and no minus before zero.
-fn minus(text: &str) -> String {
+pub(super) fn minus(text: &str) -> String {
     match text.strip_prefix('-') {
         Some(rest) if rest.chars().all(|c| c == '0' || c == '.') => rest.to_owned(),
         _ => text.replace('-', "−"),

@@ -1,7 +1,7 @@
 //! Groups of bars with error bars: recipes on end-tasks.
 
 use super::Sample;
-use super::axis::Axis;
+use super::axis::{self, Axis};
 use super::frame::{self, Key, LABEL, MARGIN, Plot, SMALL, THIN, TICK, WHITE, WIDTH};
 use super::glyphs::{self, LINE};
 use super::scene::{Anchor, Form, Pen, Scene, Text};
@@ -31,11 +31,14 @@ pub struct Series {
 }
 
 const HEIGHT: f64 = 200.0;
-/// From a bar to the next, at least: where there are many bars the picture grows.
+/// From a bar to the next, at least: where there are many bars the picture grows. Values need a line each.
 const NARROWEST: f64 = 7.0;
+const NARROWEST_WITH_VALUE: f64 = LINE * SMALL;
 /// Between groups, in widths of a bar.
 const BETWEEN: f64 = 0.9;
 const WIDEST_BAR: f64 = 36.0;
+/// The smallest size of a group's name before it is written aslant.
+const SMALLEST_LEVEL: f64 = 10.0;
 /// The longest name that is written aslant.
 const LONGEST_SLANTED: f64 = 130.0;
 const SLANT: f64 = 38.0;
@@ -58,11 +61,12 @@ pub(super) fn scene(bars: &Bars) -> Scene {
 
     let left = frame::gutter(&axis, &name, HEIGHT);
     let bars_across = bars.groups.len() as f64 * (bars.series.len() as f64 + BETWEEN);
-    let right = (WIDTH - MARGIN).max(left + NARROWEST * bars_across);
+    let narrowest = if bars.values { NARROWEST_WITH_VALUE } else { NARROWEST };
+    let right = (WIDTH - MARGIN).max(left + narrowest * bars_across);
     let (mut scene, top) = frame::begin(&bars.title, [right + MARGIN, 0.0], &legend);
     let slots = Slots::new(left, right, bars.groups.len(), bars.series.len());
     let labels = ValueLabels::new(bars.values, &cells, slots.pitch);
-    let top = top + 10.0 + labels.height;
+    let top = top + 10.0 + labels.above(&axis, &cells);
     let plot = Plot { left, right, top, bottom: top + HEIGHT };
 
     frame::draw_axis(&mut scene, plot, &axis, true);
@@ -132,7 +136,7 @@ impl Slots {
 struct ValueLabels {
     shown: bool,
     turned: bool,
-    /// What they need above the highest bar.
+    /// How high they are, with the gap below them.
     height: f64,
 }
 
@@ -143,6 +147,12 @@ impl ValueLabels {
         let turned = widest > pitch - 1.0;
         let height = if turned { widest + 5.0 } else { LINE * SMALL };
         Self { shown, turned, height: if shown { height } else { 0.0 } }
+    }
+
+    /// What they need above the plot.
+    fn above(&self, axis: &Axis, cells: &[Vec<Option<Sample>>]) -> f64 {
+        let needed = |cell: &Sample| self.height - HEIGHT + axis.place(cell.span()[1], 0.0, HEIGHT);
+        cells.iter().flatten().flatten().map(needed).fold(0.0, f64::max)
     }
 
     fn draw(&self, scene: &mut Scene, mean: f64, x: f64, top: f64) {
@@ -158,7 +168,7 @@ impl ValueLabels {
 }
 
 fn value_text(mean: f64) -> String {
-    if mean.abs() < 1e4 { format!("{mean:.1}").replace('-', "−") } else { super::axis::written(mean) }
+    if mean.abs() < 1e4 { axis::minus(&format!("{mean:.1}")) } else { axis::written(mean) }
 }
 
 fn draw_bar(
@@ -219,30 +229,32 @@ fn draw_foot(scene: &mut Scene, plot: Plot, axis: &Axis) {
     }
 }
 
-/// Names of groups below the plot: broken into lines, or aslant where that takes too many. Returns where they end.
+/// Names of groups below the plot: broken into lines, somewhat smaller where that helps, or else aslant.
+/// Returns where they end.
 fn draw_groups(scene: &mut Scene, groups: &[String], plot: Plot, slots: &Slots) -> f64 {
-    let room = slots.slot - 8.0;
-    let wrapped: Vec<Vec<String>> = groups.iter().map(|name| glyphs::wrap(name, LABEL, room)).collect();
-    let whole = |(name, lines): (&String, &Vec<String>)| {
-        // Breaks at spaces lose the space; a break inside a word would show as a part that ends in a letter.
-        let inside = lines
-            .iter()
-            .rev()
-            .skip(1)
-            .any(|line| line.ends_with(char::is_alphanumeric) && !name.contains(&format!("{line} ")));
-        lines.len() <= 3 && !inside
-    };
     let top = plot.bottom + 5.0;
-    if groups.iter().zip(&wrapped).all(whole) {
-        let rows = wrapped.iter().map(Vec::len).max().unwrap_or(0) as f64;
-        for (group, lines) in wrapped.into_iter().enumerate() {
-            for (i, line) in lines.into_iter().enumerate() {
-                let at = [slots.centre(group), top + (0.85 + LINE * i as f64) * LABEL];
-                scene.text(frame::text(line, at, LABEL, Anchor::Middle));
-            }
+    let sizes = [LABEL, TICK, SMALLEST_LEVEL];
+    let level = sizes.into_iter().find_map(|size| Some((size, level_names(groups, size, slots.slot - 6.0)?)));
+    let Some((size, names)) = level else { return draw_slanted(scene, groups, top, slots) };
+    for (group, lines) in names.iter().enumerate() {
+        for (i, line) in lines.iter().enumerate() {
+            let at = [slots.centre(group), top + (0.85 + LINE * i as f64) * size];
+            scene.text(frame::text(line.clone(), at, size, Anchor::Middle));
         }
-        return top + rows * LINE * LABEL;
     }
+    top + names.iter().map(Vec::len).max().unwrap_or(0) as f64 * LINE * size
+}
+
+/// The names in lines, if none takes more than three and no word is torn.
+fn level_names(groups: &[String], size: f64, room: f64) -> Option<Vec<Vec<String>>> {
+    let lines = |name: &String| {
+        let torn = glyphs::widest_part(name, size) > room;
+        Some(glyphs::wrap(name, size, room)).filter(|lines| !torn && lines.len() <= 3)
+    };
+    groups.iter().map(lines).collect()
+}
+
+fn draw_slanted(scene: &mut Scene, groups: &[String], top: f64, slots: &Slots) -> f64 {
     let (sine, cosine) = SLANT.to_radians().sin_cos();
     let mut bottom = top;
     for (group, name) in groups.iter().enumerate() {

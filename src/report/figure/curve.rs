@@ -10,6 +10,8 @@ pub(super) struct Place {
     pub(super) y: f64,
     /// Where the band begins and ends; none where there is no deviation.
     pub(super) band: Option<[f64; 2]>,
+    /// Whether all runs are in the mean; where some are not, the line to here is thin.
+    pub(super) all: bool,
 }
 
 /// Draws the bands of a series: where a single place has one, that is an error bar.
@@ -32,11 +34,18 @@ pub(super) fn draw_band(scene: &mut Scene, series: usize, places: &[Place]) {
 
 /// Draws the line of a series, and markers on the places that `marked` picks by number.
 pub(super) fn draw_line(scene: &mut Scene, series: usize, places: &[Place], marked: impl Fn(usize) -> bool) {
-    let points: Vec<Point> = places.iter().map(|place| [place.x, place.y]).collect();
-    if points.len() > 1 {
-        scene.draw("line", Form::Line(points.clone()), pen(series));
+    let point = |place: &Place| [place.x, place.y];
+    let mut before: Option<Point> = None;
+    for part in places.chunk_by(|a, b| a.all == b.all) {
+        let points: Vec<Point> = before.into_iter().chain(part.iter().map(point)).collect();
+        before = points.last().copied();
+        let pen = pen(series);
+        let width = if part[0].all { pen.width } else { 0.55 * pen.width };
+        if points.len() > 1 {
+            scene.draw("line", Form::Line(points), Pen { width, ..pen });
+        }
     }
-    for point in points.into_iter().enumerate().filter(|(i, _)| marked(*i)).map(|(_, point)| point) {
-        marker(scene, series, point, 3.2, colour(series));
+    for (_, place) in places.iter().enumerate().filter(|(i, _)| marked(*i)) {
+        marker(scene, series, point(place), 3.2, colour(series));
     }
 }

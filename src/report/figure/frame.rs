@@ -88,8 +88,8 @@ pub(super) fn marker(scene: &mut Scene, series: usize, centre: Point, radius: f6
 }
 
 /// A line of text in the colour of ink.
-pub(super) fn text(text: impl Into<String>, at: Point, size: f64, anchor: Anchor) -> Text {
-    Text { text: text.into(), at, size, anchor, turned: 0.0, colour: INK, whole: None }
+pub(super) fn text(words: impl Into<String>, at: Point, size: f64, anchor: Anchor) -> Text {
+    Text { words: words.into(), at, size, anchor, turned: 0.0, colour: INK, whole: None }
 }
 
 /// What stands before a name in the legend.
@@ -120,25 +120,50 @@ fn draw_legend(scene: &mut Scene, top: f64, legend: &[(Key, &str)]) -> f64 {
     const KEY: f64 = 20.0;
     const GAP: f64 = 5.0;
     const APART: f64 = 14.0;
-    let right = scene.size[0] - MARGIN;
-    let row = 1.3 * LABEL;
-    let (mut x, mut y) = (MARGIN, top);
-    for (key, name) in legend {
-        let lines = glyphs::wrap(name, LABEL, right - MARGIN - KEY - GAP);
-        let width = lines.iter().map(|line| glyphs::width(line, LABEL)).fold(0.0, f64::max) + KEY + GAP;
-        if x > MARGIN && x + width > right {
-            (x, y) = (MARGIN, y + row);
+    let room = scene.size[0] - 2.0 * MARGIN;
+    let height = 1.3 * LABEL;
+    let names: Vec<Vec<String>> =
+        legend.iter().map(|(_, name)| glyphs::wrap(name, LABEL, room - KEY - GAP)).collect();
+    let widest =
+        |lines: &Vec<String>| lines.iter().map(|line| glyphs::width(line, LABEL)).fold(0.0, f64::max);
+    let widths: Vec<f64> = names.iter().map(|lines| KEY + GAP + widest(lines) + APART).collect();
+    let mut y = top;
+    let mut entries = legend.iter().zip(&names).zip(&widths);
+    for row in rows(&widths, room + APART) {
+        let (mut x, mut lines_of_row) = (MARGIN, 1);
+        for (((key, _), lines), width) in entries.by_ref().take(row) {
+            draw_key(scene, *key, [x, y + 0.5 * height], KEY);
+            for (i, line) in lines.iter().enumerate() {
+                let base = y + i as f64 * height + 0.5 * (height + CAP_HEIGHT * LABEL);
+                scene.text(text(line.clone(), [x + KEY + GAP, base], LABEL, Anchor::Start));
+            }
+            lines_of_row = lines_of_row.max(lines.len());
+            x += width;
         }
-        draw_key(scene, *key, [x, y + 0.5 * row], KEY);
-        // A name of several lines has the row, and those below, for itself.
-        let own_rows = lines.len().saturating_sub(1) as f64;
-        for (i, line) in lines.into_iter().enumerate() {
-            let base = y + i as f64 * row + 0.5 * (row + CAP_HEIGHT * LABEL);
-            scene.text(text(line, [x + KEY + GAP, base], LABEL, Anchor::Start));
-        }
-        (x, y) = if own_rows > 0.0 { (MARGIN, y + (own_rows + 1.0) * row) } else { (x + width + APART, y) };
+        y += lines_of_row as f64 * height;
     }
-    if x > MARGIN { y + row } else { y }
+    y
+}
+
+/// How many entries go into each row: as few rows as there can be, and those as even as they can be.
+fn rows(widths: &[f64], room: f64) -> Vec<usize> {
+    let filled = |room: f64| {
+        let (mut rows, mut used) = (vec![], f64::INFINITY);
+        for width in widths {
+            if used + width > room {
+                rows.push(0);
+                used = 0.0;
+            }
+            used += width;
+            if let Some(last) = rows.last_mut() {
+                *last += 1;
+            }
+        }
+        rows
+    };
+    let fewest = filled(room);
+    let narrower = (1..100).map(|percent| filled(room * f64::from(percent) / 100.0));
+    narrower.into_iter().find(|rows| rows.len() <= fewest.len()).unwrap_or(fewest)
 }
 
 fn draw_key(scene: &mut Scene, key: Key, left: Point, width: f64) {

@@ -49,7 +49,7 @@ pub(super) fn width(text: &str, size: f64) -> f64 {
 /// word where nothing else helps.
 pub(super) fn wrap(text: &str, size: f64, room: f64) -> Vec<String> {
     let (mut lines, mut line) = (vec![], String::new());
-    for part in text.split_inclusive([' ', '-', '_', '/', ',', '+', '·']) {
+    for part in parts(text) {
         let fits = |line: &str| width(line.trim_end(), size) <= room;
         if !line.is_empty() && !fits(&format!("{line}{part}")) {
             lines.push(line.trim_end().to_owned());
@@ -67,6 +67,15 @@ pub(super) fn wrap(text: &str, size: f64, room: f64) -> Vec<String> {
         lines.push(line.trim_end().to_owned());
     }
     lines
+}
+
+/// How wide the widest part is that `wrap` keeps whole where there is room.
+pub(super) fn widest_part(text: &str, size: f64) -> f64 {
+    parts(text).map(|part| width(part.trim_end(), size)).fold(0.0, f64::max)
+}
+
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive([' ', '-', '_', '/', ',', '+', '·'])
 }
 
 /// The beginning and the end of a text that is wider than `room`: both tell sweep points apart.
@@ -130,4 +139,45 @@ fn points(numbers: &str, from: [f32; 2]) -> Option<Vec<[f32; 2]>> {
     let values: Vec<f32> =
         spaced.split_whitespace().map(|n| n.parse().ok().map(|n: f32| n / 1000.0)).collect::<Option<_>>()?;
     Some(values.chunks_exact(2).map(|pair| [from[0] + pair[0], from[1] + pair[1]]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_read_whole() {
+        assert_eq!(GLYPHS.len(), include_str!("font/glyphs.txt").lines().count());
+        for c in ' '..='~' {
+            assert!(GLYPHS.contains_key(&c) && (glyph(c).outline.is_empty() == (c == ' ')), "{c}");
+        }
+        assert!("éßŁαβΔ±×−–…→≤≈½²".chars().all(|c| GLYPHS.contains_key(&c)));
+        for glyph in GLYPHS.values() {
+            assert!(matches!(glyph.outline.last(), None | Some(Stroke::Close)));
+        }
+    }
+
+    #[test]
+    fn widths_are_those_of_helvetica() {
+        // From Adobe's metrics: T 611, a 556, r 333, t 278, n 556.
+        assert!((width("Tartan", 1000.0) - 2890.0).abs() < 1e-6, "{}", width("Tartan", 1000.0));
+        assert!((width("日", 10.0) - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn lines_break_where_readers_expect() {
+        let room = width("META-TARTAN", 10.0);
+        assert_eq!(wrap("META-TARTAN with cosines", 10.0, room), ["META-TARTAN", "with cosines"]);
+        assert_eq!(wrap("META-TARTAN", 10.0, room - 1.0), ["META-", "TARTAN"]);
+        assert_eq!(wrap("iiiiiiiiii", 10.0, width("iiii", 10.0)), ["iiii", "iiii", "ii"]);
+        assert_eq!(wrap("ab", 10.0, 0.0), ["a", "b"]);
+        assert_eq!(wrap("", 10.0, 50.0), [""; 0]);
+    }
+
+    #[test]
+    fn long_names_keep_both_ends() {
+        assert_eq!(shortened("abcdefghij", 10.0, width("abc…ij", 10.0) + 0.1), "abc…ij");
+        assert_eq!(shortened("abc", 10.0, 100.0), "abc");
+        assert_eq!(shortened("abc", 10.0, 0.0), "…");
+    }
 }

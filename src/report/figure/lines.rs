@@ -31,7 +31,7 @@ pub struct Lines {
 pub struct Curve {
     /// In the legend.
     pub name: String,
-    /// Places and what was measured there, in any order.
+    /// Places and what was measured there, in any order; single scores are not drawn.
     pub points: Vec<(f64, Sample)>,
 }
 
@@ -94,8 +94,9 @@ pub(super) fn scene(lines: &Lines) -> Scene {
 fn cleaned(curve: &Curve, log: bool) -> Vec<(f64, Sample)> {
     let has_place = |x: f64| super::drawable(x) && (!log || x > 0.0);
     let points = curve.points.iter().filter(|(x, _)| has_place(*x));
-    let mut points: Vec<(f64, Sample)> =
-        points.filter_map(|(x, sample)| sample.cleaned().map(|sample| (*x, sample))).collect();
+    let mut points: Vec<(f64, Sample)> = points
+        .filter_map(|(x, sample)| sample.cleaned().map(|sample| (*x, sample.without_scores())))
+        .collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     points
 }
@@ -111,7 +112,7 @@ fn place(x: f64, xs: &[f64], log: bool, plot: Plot) -> f64 {
 
 fn placed(x: f64, sample: &Sample, plot: Plot, axis: &Axis) -> Place {
     let band = sample.sd.map(|sd| [sample.mean - sd, sample.mean + sd].map(|value| plot.y(axis, value)));
-    Place { x, y: plot.y(axis, sample.mean), band }
+    Place { x, y: plot.y(axis, sample.mean), band, all: true }
 }
 
 /// A tick at each place; labels from the left, but the last one's for certain, as far as they do not touch.

@@ -58,7 +58,7 @@ pub struct Sample {
     pub sd: Option<f64>,
     /// How many scores there are.
     pub n: usize,
-    /// The scores themselves, drawn as dots where they are given.
+    /// The scores themselves: bars show them as dots, where they are given.
     pub scores: Vec<f64>,
 }
 
@@ -74,7 +74,7 @@ impl Sample {
         Some(Self { mean, sd, n, scores })
     }
 
-    /// The same without its single scores: only mean and deviation are drawn.
+    /// The same without its single scores: no dots.
     #[must_use]
     pub fn without_scores(self) -> Self {
         Self { scores: vec![], ..self }

@@ -12,8 +12,8 @@ use super::scene::{Anchor, Colour, Form, Item, Pen, Scene, Text};
 const SCALE: f32 = 2.0;
 /// The same, as PNG tells it.
 const PIXELS_PER_METRE: u32 = 7559;
-/// More pixels than any screen or page has: some 400 MB while they are drawn.
-const MOST_PIXELS: f64 = 1e8;
+/// More pixels than any screen or page has: 200 MB while they are drawn.
+const MOST_PIXELS: f64 = 5e7;
 
 /// Draws a scene, two pixels to its unit, in RGB of eight bits.
 pub(super) fn png(scene: &Scene) -> Result<Vec<u8>, FigureError> {
@@ -106,10 +106,10 @@ fn text_outline(text: &Text) -> Option<Path> {
     let mut path = PathBuilder::new();
     let mut pen = match text.anchor {
         Anchor::Start => 0.0,
-        Anchor::Middle => -0.5 * glyphs::width(&text.text, 1.0),
-        Anchor::End => -glyphs::width(&text.text, 1.0),
+        Anchor::Middle => -0.5 * glyphs::width(&text.words, 1.0),
+        Anchor::End => -glyphs::width(&text.words, 1.0),
     };
-    for c in text.text.chars() {
+    for c in text.words.chars() {
         let glyph = glyph(c);
         let left = single(pen);
         for stroke in &glyph.outline {

@@ -48,7 +48,7 @@ pub(super) enum Anchor {
 /// A line of text.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Text {
-    pub(super) text: String,
+    pub(super) words: String,
     /// Where the base line has its anchor.
     pub(super) at: Point,
     pub(super) size: f64,
@@ -138,7 +138,7 @@ fn shape(class: &str, form: &Form, style: &str) -> String {
 }
 
 fn text_element(text: &Text) -> String {
-    let Text { text, at, size, anchor, turned, colour, whole } = text;
+    let Text { words, at, size, anchor, turned, colour, whole } = text;
     let [x, y] = at.map(Number);
     let anchor = match anchor {
         Anchor::Start => "",
@@ -151,9 +151,9 @@ fn text_element(text: &Text) -> String {
         format!(" transform=\"rotate({} {x} {y})\"", Number(*turned))
     };
     let whole = whole.as_ref().map_or_else(String::new, |whole| format!("<title>{}</title>", escaped(whole)));
-    let (size, fill, text) = (Number(*size), hex(*colour), escaped(text));
+    let (size, fill, words) = (Number(*size), hex(*colour), escaped(words));
     format!(
-        "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\"{anchor}{turn} fill=\"{fill}\">{whole}{text}</text>"
+        "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\"{anchor}{turn} fill=\"{fill}\">{whole}{words}</text>"
     )
 }
 

@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::curve::{self, Place};
 use super::frame::{self, Key, LABEL, MARGIN, Plot, THIN, TICK, WIDTH};
 use super::glyphs::{self, LINE};
-use super::scene::{Anchor, Form, Scene, Text};
+use super::scene::{Anchor, Form, Scene};
 use super::{Sample, drawable};
 
 /// Small pictures side by side, with the same axes.
@@ -35,9 +35,12 @@ pub struct Trail {
     /// In the legend.
     pub name: String,
     /// For each run (a seed): steps and values, in any order. Between its steps a run is taken as straight. Runs
-    /// may end at different steps: the mean is over those that are there.
+    /// may end at different steps: the mean is over those that are there, and its line is thin where one is not.
     pub runs: Vec<Vec<(u64, f64)>>,
 }
+
+/// A trail's series, and its means by step.
+type Means = (usize, Vec<(u64, Sample)>);
 
 /// Places of a line, at most, beside the first and last steps of its runs.
 const PLACES: usize = 100;
@@ -56,7 +59,7 @@ pub(super) fn scene(steps: &Steps) -> Scene {
     let (mut scene, top) = frame::begin(&steps.title, [WIDTH, 0.0], &legend);
 
     let series = |trail: &Trail| names.iter().position(|name| *name == trail.name).unwrap_or(0);
-    let panels: Vec<Vec<(usize, Vec<(u64, Sample)>)>> = steps
+    let panels: Vec<Vec<Means>> = steps
         .panels
         .iter()
         .map(|panel| panel.trails.iter().map(|trail| (series(trail), means(trail))).collect())
@@ -73,15 +76,14 @@ pub(super) fn scene(steps: &Steps) -> Scene {
     };
 
     let grid = Grid::new(steps, &y, top + 6.0);
-    for (i, (panel, trails)) in steps.panels.iter().zip(&panels).enumerate() {
+    for (i, trails) in panels.iter().enumerate() {
         let plot = grid.plot(i);
         frame::draw_axis(&mut scene, plot, &y, i % grid.columns == 0);
         frame::draw_ground(&mut scene, plot);
         for (line, text) in grid.names[i].iter().enumerate() {
             let above = (grid.names[i].len() - line) as f64 - 1.0;
             let at = [plot.left, plot.top - 6.0 - above * LINE * LABEL];
-            let whole = (grid.names[i].len() == 1 && *text != panel.name).then(|| panel.name.clone());
-            scene.text(Text { whole, ..frame::text(text.clone(), at, LABEL, Anchor::Start) });
+            scene.text(frame::text(text.clone(), at, LABEL, Anchor::Start));
         }
         draw_ticks(&mut scene, &x, plot, i + grid.columns >= steps.panels.len());
         draw_trails(&mut scene, plot, &x, &y, trails);
@@ -172,14 +174,21 @@ fn at(run: &[(u64, f64)], step: u64) -> Option<f64> {
     Some(low + (high - low) * (step - left) as f64 / (right - left) as f64)
 }
 
-fn draw_trails(scene: &mut Scene, plot: Plot, x: &Axis, y: &Axis, trails: &[(usize, Vec<(u64, Sample)>)]) {
-    let placed = |(step, sample): &(u64, Sample)| Place {
+fn draw_trails(scene: &mut Scene, plot: Plot, x: &Axis, y: &Axis, trails: &[Means]) {
+    let most = |points: &[(u64, Sample)]| points.iter().map(|(_, sample)| sample.n).max();
+    let placed = |(step, sample): &(u64, Sample), most: Option<usize>| Place {
         x: x.place(*step as f64, plot.left, plot.right),
         y: plot.y(y, sample.mean),
         band: sample.sd.map(|sd| [sample.mean - sd, sample.mean + sd].map(|value| plot.y(y, value))),
+        all: Some(sample.n) == most,
     };
-    let trails: Vec<(usize, Vec<Place>)> =
-        trails.iter().map(|(series, points)| (*series, points.iter().map(placed).collect())).collect();
+    let trails: Vec<(usize, Vec<Place>)> = trails
+        .iter()
+        .map(|(series, points)| {
+            let most = most(points);
+            (*series, points.iter().map(|point| placed(point, most)).collect())
+        })
+        .collect();
     for (series, places) in &trails {
         curve::draw_band(scene, *series, places);
     }
