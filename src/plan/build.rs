@@ -68,6 +68,7 @@ impl<'a> Builder<'a> {
         let block = &point.stages[name];
         let mut inputs = Inputs { here, found: BTreeMap::new(), complete: true };
         let mut objective_names = vec![];
+        let mut checkpoint = None;
         let mut deliver_to: Option<&Source> = None;
         let action = match block {
             Block::Broken => return None,
@@ -96,7 +97,8 @@ impl<'a> Builder<'a> {
                 inputs.output("data/vocabulary.json", tokenizer_of(point, data)?, roles::VOCABULARY);
                 Action::Objective(action.clone())
             }
-            Block::Train { init, end_task, auxiliary, action } => {
+            Block::Train { init, end_task, auxiliary, weights_from, checkpoint: every, action } => {
+                checkpoint = *every;
                 inputs.model("init", init, point);
                 if let Some(end_task) = end_task {
                     inputs.objective("end_task", end_task, point, true);
@@ -107,7 +109,14 @@ impl<'a> Builder<'a> {
                     self.check_tokenizer(point, init, objective, diagnostics);
                 }
                 objective_names.extend(end_task.iter().chain(auxiliary).map(|of| of.stage.clone()));
-                Action::Train(action.clone())
+                if let Some(from) = weights_from {
+                    inputs.output(&format!("weights/{}", roles::WEIGHTS_LOG), from, roles::WEIGHTS_LOG);
+                }
+                if action.learns_weights() {
+                    Action::LearnWeights(action.clone())
+                } else {
+                    Action::Train(action.clone())
+                }
             }
             Block::Evaluate { model, data, action, .. } => {
                 inputs.model("model", model, point);
@@ -143,6 +152,7 @@ impl<'a> Builder<'a> {
                 action,
                 inputs: inputs.found,
                 objective_names,
+                checkpoint,
                 deliver_to: vec![],
             };
             let id = self.plan.add(node);
