@@ -189,9 +189,10 @@ fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostic
             let block = spec.points.first().and_then(|point| point.stages.get(&stage.stage));
             let fault = match block {
                 None => Some(unknown(&stage.stage)),
-                Some(block) if has_weights(block) => None,
+                Some(block) if Wanted::LearnWeights.fits(block) => None,
                 Some(other) => Some(Diagnostic::error(format!(
-                    "this table shows the weights of objectives, and `{}` is `{}`",
+                    "this table shows the weights that {} learns, and `{}` is `{}`",
+                    Wanted::LearnWeights.text(),
                     stage.stage,
                     other.kind()
                 ))),
@@ -218,11 +219,6 @@ fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostic
         }
     };
     diagnostics.extend(found.map(|(stage, fault)| spec.diagnose(&stage.at, fault)));
-}
-
-/// Whether a stage of this kind says how it weighed its objectives at each step.
-fn has_weights(block: &Block) -> bool {
-    matches!(block, Block::Train { .. } | Block::Broken)
 }
 
 fn roots<'a>(spec: &'a Spec, point: &'a Point, targets: &[String]) -> Vec<&'a str> {

@@ -152,6 +152,9 @@ pub fn compare(
                 continue;
             }
             if a.maker.is_none() && b.maker.is_none() {
+                if !alike {
+                    continue;
+                }
                 let short = |slot: &Slot| slot.files.values().next().map(Digest::short);
                 section.files.push(Pair { name: slot.role, a: short(&a), b: short(&b) });
                 continue;
@@ -161,12 +164,12 @@ pub fn compare(
         }
         // The one that comes first is looked into first.
         open.extend(found.into_iter().rev());
-        let says_something = !alike
-            || !(section.parameters.is_empty()
-                && section.files.is_empty()
-                && section.outcomes.is_empty()
-                && section.a.is_some() == section.b.is_some());
-        if says_something || sections.is_empty() {
+        let says_nothing = both
+            && alike
+            && section.parameters.is_empty()
+            && section.files.is_empty()
+            && section.outcomes.is_empty();
+        if !says_nothing || sections.is_empty() {
             sections.push(section);
         }
     }

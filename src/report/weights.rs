@@ -6,11 +6,9 @@
 use serde::Deserialize;
 
 use super::scores::{Records, ReportError, artifact, unreadable};
+use crate::action::roles;
 use crate::plan::{NodeId, Plan};
 use crate::store::Store;
-
-/// The file.
-const FILE: &str = "weights.jsonl";
 
 /// The weights at each step, from step 0 on: `weights[step][objective]`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,12 +57,12 @@ pub(super) fn of_node(
     records: &Records,
     store: &Store,
 ) -> Result<Option<Path>, ReportError> {
-    let Some(bytes) = artifact(store, records.get(&id), FILE)? else { return Ok(None) };
+    let Some(bytes) = artifact(store, records.get(&id), roles::WEIGHTS_LOG)? else { return Ok(None) };
     let read = || {
         let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string())?;
         Path::read(text, plan.node(id).objective_names.len())
     };
-    read().map(Some).map_err(|why| unreadable(plan, id, FILE, &why))
+    read().map(Some).map_err(|why| unreadable(plan, id, roles::WEIGHTS_LOG, &why))
 }
 
 #[cfg(test)]

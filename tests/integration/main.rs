@@ -9,4 +9,5 @@ mod faults;
 mod golden;
 mod kill;
 mod learning;
+mod results;
 mod world;
