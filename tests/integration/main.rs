@@ -10,4 +10,5 @@ mod golden;
 mod kill;
 mod learning;
 mod results;
+mod weights;
 mod world;
