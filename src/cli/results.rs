@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         .collect();
     let reports = reports(args, &loaded)?;
     let tables = tables(&reports, &loaded, &records)?;
-    let drawn = figures(&reports, &tables, &loaded, &records)?;
+    let drawn = figures(&reports, &tables, &loaded, &records);
     let (tables, absent): (Vec<Table>, Vec<Table>) = tables.into_iter().partition(|table| !table.is_empty());
     for stage in absent.iter().flat_map(|table| &table.stages) {
         out::note(format_args!("no table of `{stage}`: it is not among the targets"));
@@ -102,8 +102,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
             out::bytes(pages.join("\n").as_bytes());
         }
     }
-    say_what_is_drawn(&drawn);
     say_what_is_missing(args, &tables);
+    // A figure that cannot be written keeps nobody from the table.
+    say_what_is_drawn(&drawn?);
     Ok(Exit::Done)
 }
 
