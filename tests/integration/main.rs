@@ -9,5 +9,6 @@ mod faults;
 mod golden;
 mod kill;
 mod learning;
+mod results;
 mod weights;
 mod world;
