@@ -59,3 +59,61 @@ fn scored(plan: &Plan, id: NodeId) -> Option<NodeId> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    fn axes(sweep: &str) -> Axes {
+        let text = format!(
+            "tartan: 1
+vars: {{task: a, method: ft, seed: 0, size: 1, draw: 0}}
+stages:
+  encoder: {{encoder: {{random: enc, seed: '${{draw}}'}}}}
+  task:
+    tokenize: {{tokenizer: encoder, splits: {{train: '${{task}}.jsonl', test: '${{task}}.jsonl'}}}}
+  text: {{tokenize: {{tokenizer: encoder, splits: {{train: t.txt}}, sample: '${{size}}x task'}}}}
+  end-task: {{objective: {{classify: {{data: task}}}}}}
+  mlm: {{objective: {{mlm: {{data: text}}}}}}
+  ft: {{train: {{init: encoder, end_task: end-task, epochs: 1, seed: '${{seed}}'}}}}
+  mt: {{train: {{init: encoder, end_task: end-task, auxiliary: [mlm], epochs: 1, seed: '${{seed}}'}}}}
+  test: {{evaluate: {{model: '${{method}}', data: task, split: test}}}}
+sweep: {sweep}
+"
+        );
+        let (spec, mut faults) = Spec::from_text(std::path::Path::new("p.yaml"), &text, &[]);
+        let outline = crate::plan::outline(&spec, &[], &mut faults);
+        let digests = outline.files().into_keys().map(|path| {
+            let digest = Digest::of(path.to_string_lossy().as_bytes());
+            (path, digest)
+        });
+        let plan = crate::plan::build(&outline, &digests.collect(), &mut faults);
+        assert!(faults.is_empty(), "{faults:?}");
+        chosen(&spec, &plan, "test")
+    }
+
+    #[test]
+    fn seeds_are_averaged_over_and_other_texts_stand_apart() {
+        for (sweep, rows, columns, over) in [
+            ("{task: [a, b], method: [ft, mt], seed: [0, 1]}", &["method"][..], &["task"][..], Some("seed")),
+            ("{task: [a, b], seed: [3, 7]}", &["task"], &[], Some("seed")),
+            // What decides the auxiliary text alone leaves the scored texts as they are.
+            ("{method: [ft, mt], size: [1, 10]}", &["method", "size"], &[], None),
+            ("{method: [ft, mt], draw: {range: [0, 3]}}", &["method"], &[], Some("draw")),
+            ("{}", &[], &[], None),
+        ] {
+            let found = axes(sweep);
+            assert_eq!(
+                (found.rows.as_slice(), found.columns.as_slice()),
+                (&owned(rows)[..], &owned(columns)[..]),
+                "{sweep}"
+            );
+            assert_eq!(found.over.as_deref(), over, "{sweep}");
+        }
+    }
+
+    fn owned(vars: &[&str]) -> Vec<String> {
+        vars.iter().map(|var| (*var).to_owned()).collect()
+    }
+}

@@ -171,6 +171,10 @@ impl Report {
             self.columns.clone_from(&axes.columns);
         }
         self.over = axes.over.clone().or(self.over);
+        if matches!(self.shows, Shows::Weights(_)) {
+            // Weights are compared with each other, in a row.
+            return Ok(self);
+        }
         if let Some(value) = &axes.baseline {
             let values: Vec<(&str, Vec<String>)> =
                 spec.swept.iter().map(|var| (var.as_str(), spec.values(var))).collect();
