@@ -47,6 +47,7 @@ impl Split {
     }
 
     /// The texts at `indices`, in their order.
+    #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
         let mut part = Self { offsets: vec![0], ..Self::default() };
         for &index in indices {

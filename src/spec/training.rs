@@ -1,6 +1,6 @@
 //! The fields of `train` and `learn-weights`: one loop, and so nearly one block.
 
-use super::fields::{Fields, Range, list, number};
+use super::fields::{Fields, Range, list, number, whole};
 use super::kinds::{metrics, required_ref};
 use super::vars::Vars;
 use super::yaml::{At, Node};
@@ -121,7 +121,7 @@ fn training(
             .unwrap_or_default(),
         warmup: fields.number("warmup", Range::BelowOne).unwrap_or(0.06),
         clip: fields.number("clip", Range::NotNegative).unwrap_or(1.0),
-        evaluate_every: Some(fields.count("evaluate_every", 1).unwrap_or(30)),
+        evaluate_every: evaluate_every(fields),
         patience: fields.count("patience", 0).unwrap_or(20),
         metric: fields.word("metric", &metrics()).unwrap_or(Metric::MacroF1),
         dropout: fields.truth("dropout").unwrap_or(true),
@@ -152,6 +152,23 @@ fn length(fields: &mut Fields) -> Option<Length> {
             None
         }
     }
+}
+
+/// `evaluate_every: 30` steps, or `evaluate_every: epoch`.
+fn evaluate_every(fields: &mut Fields) -> Option<u64> {
+    let Some((node, at)) = fields.take("evaluate_every") else { return Some(30) };
+    if node == Node::Text("epoch".to_owned()) {
+        return None;
+    }
+    let steps = whole(&node).filter(|steps| *steps > 0);
+    if steps.is_none() {
+        let fault = Diagnostic::error(format!(
+            "`evaluate_every` is a number of steps or `epoch`, not {}",
+            node.what()
+        ));
+        fields.fault(at, fault);
+    }
+    steps
 }
 
 fn betas(fields: &mut Fields) -> Option<(f64, f64)> {
