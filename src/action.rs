@@ -140,6 +140,11 @@ pub struct Request {
     pub inputs: BTreeMap<String, InputFile>,
     /// An empty folder for the outputs, each a file whose name is its role.
     pub out: PathBuf,
+    /// A folder of the stage's key that outlives attempts: what this one leaves there, the next one at the
+    /// same key finds, whatever ended this one. It goes once the outputs are in the store. Nobody verifies
+    /// what is in it, and a kill may leave a file half-written: check before taking up from it. The worker
+    /// holds `lock` in it.
+    pub resume: PathBuf,
     /// `cpu` or `cuda:N`.
     pub device: String,
     /// Threads to compute with, at least 1.

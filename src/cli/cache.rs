@@ -74,6 +74,7 @@ fn du(store: &Store) -> Result<Exit, Fault> {
         ("objects", &usage.objects),
         ("records", &usage.records),
         ("logs", &usage.logs),
+        ("partial", &usage.partial),
         ("quarantine", &usage.quarantine),
         ("scratch", &usage.scratch),
     ] {
@@ -123,6 +124,7 @@ fn gc(args: &GcArgs) -> Result<Exit, Fault> {
             };
             let kept = match status {
                 NodeStatus::Cached(record) => Some(record.key),
+                // It may have a record whose objects are lost, and what an interrupted run of it left.
                 NodeStatus::Run(manifest) => Some(manifest.key()),
                 // Once what it waits for is made (again), its last result may well be the right one: a
                 // damaged input must not cost the days of training that follow from it.
@@ -131,7 +133,7 @@ fn gc(args: &GcArgs) -> Result<Exit, Fault> {
                     last.max_by_key(|record| record.provenance.started).map(|record| record.key)
                 }
             };
-            keep.extend(kept.filter(|key| records.iter().any(|record| record.key == *key)));
+            keep.extend(kept);
         }
         stores.push(loaded.store);
     }
@@ -152,13 +154,20 @@ fn gc(args: &GcArgs) -> Result<Exit, Fault> {
             record.pipeline
         ));
     }
+    if would.partial.count > 0 {
+        let size = out::size(would.partial.bytes);
+        out::line(format_args!(
+            "  {size:>9}  of unfinished stages, which these pipelines would not go on with"
+        ));
+    }
+    let kept = store.all_records()?.iter().filter(|record| keep.contains(&record.key)).count();
     let total = would.total();
     out::line(format_args!(
         "{} would be freed: {} of stages, {}; {} kept",
         out::size(total.bytes),
         out::count(usize::try_from(would.records.count).unwrap_or(usize::MAX), "result"),
         out::count(usize::try_from(would.objects.count).unwrap_or(usize::MAX), "object"),
-        out::count(keep.len(), "result"),
+        out::count(kept, "result"),
     ));
     if args.dry_run || total.count == 0 {
         return Ok(Exit::Done);

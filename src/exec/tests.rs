@@ -284,6 +284,31 @@ fn force_runs_again_and_the_first_result_stays() {
 }
 
 #[test]
+fn what_a_killed_worker_left_is_there_for_the_next_until_it_is_done() {
+    let mut bench = Bench::new();
+    let one = plan(&[("a", 1, None)]);
+    // Counts its attempts, and lives to its end in the third.
+    let count = "echo x >>\"$resume/attempts\"; grep -c x \"$resume/attempts\" >\"$out/out\"; ";
+    bench.script("a", &format!("{count} [ $(cat \"$out/out\") = 3 ] || kill -9 $$; finish"));
+    for _ in 0..2 {
+        assert_eq!(bench.run(&one).counts(), [0, 0, 1, 0]);
+    }
+    let ran = bench.run(&one);
+    assert_eq!(ran.counts(), [1, 0, 0, 0]);
+    let out = ran.outcome.outputs[&NodeId(0)].outputs["out"].digest;
+    assert_eq!(bench.store.read(&out).expect("out"), b"3\n");
+    let left = || fs::read_dir(bench.store.root().join("partial")).expect("partial").count();
+    assert_eq!(left(), 0);
+
+    // What is forced begins anew, each time.
+    bench.options.force = BTreeSet::from(["a".to_owned()]);
+    for _ in 0..2 {
+        bench.script("a", &format!("{count} echo attempts: >&2; cat \"$out/out\" >&2; kill -9 $$"));
+        assert!(bench.run(&one).failure().message.ends_with("attempts:\n  1"));
+    }
+}
+
+#[test]
 fn status_is_told_without_running() {
     let bench = Bench::new();
     let names = |force: &BTreeSet<String>, plan: &Plan| -> Vec<String> {

@@ -165,6 +165,7 @@ mod tests {
             out: folder.to_owned(),
             device: "cpu".to_owned(),
             threads: 1,
+            resume: folder.join("resume"),
             objective_names: vec![],
         }
     }

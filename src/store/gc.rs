@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::iter::Sum;
 use std::ops::AddAssign;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{Result, at};
 use super::records::{Found, RecordFile, entries, examine};
 use super::scratch::remove;
-use super::{LOCKS, LOGS, OBJECTS, QUARANTINE, Record, Store, TMP, found, lock};
+use super::{LOCKS, LOGS, OBJECTS, PARTIAL, QUARANTINE, Record, Store, TMP, found, lock};
 use crate::digest::Digest;
 
 /// So many files of so many bytes.
@@ -52,6 +52,8 @@ pub struct Usage {
     pub records: Amount,
     /// Logs.
     pub logs: Amount,
+    /// What unfinished attempts left for the next.
+    pub partial: Amount,
     /// What was found bad.
     pub quarantine: Amount,
     /// Scratch folders, of whoever works now or died.
@@ -69,6 +71,8 @@ pub struct Freed {
     pub objects: Amount,
     /// Logs of keys that are not kept.
     pub logs: Amount,
+    /// What unfinished attempts left, of keys that are not kept or have a result by now.
+    pub partial: Amount,
     /// What was found bad.
     pub quarantine: Amount,
     /// What dead processes left.
@@ -80,7 +84,7 @@ pub struct Freed {
 impl Freed {
     /// All of it.
     pub fn total(&self) -> Amount {
-        [self.records, self.objects, self.logs, self.quarantine, self.scratch].into_iter().sum()
+        [self.records, self.objects, self.logs, self.partial, self.quarantine, self.scratch].into_iter().sum()
     }
 }
 
@@ -130,6 +134,7 @@ impl Store {
             objects: sum(OBJECTS)?,
             records: self.record_files()?.iter().map(|file| Amount::of(file.size)).sum(),
             logs: sum(LOGS)?,
+            partial: measure(&self.area(PARTIAL))?,
             quarantine: measure(&self.area(QUARANTINE))?,
             scratch: measure(&self.area(TMP))?,
             by_kind: objects_by_kind
@@ -143,6 +148,9 @@ impl Store {
     /// divergences of keys that are not kept, what was set aside, and what dead processes left. A key
     /// whose lock somebody holds is being made, and is kept. With `dry_run` nothing is changed.
     ///
+    /// What unfinished attempts left stays for the keys of `keep` that have no result: those that the next
+    /// run would make. So `keep` may hold keys without a record.
+    ///
     /// Objects that only a divergence names are freed; the divergence of a kept key stays.
     pub fn gc(&self, keep: &BTreeSet<Digest>, dry_run: bool) -> Result<Freed> {
         // While it is held nobody moves objects in before their record is there.
@@ -154,6 +162,7 @@ impl Store {
         };
 
         let mut freed = Freed::default();
+        let mut finished = BTreeSet::new();
         let mut named = BTreeSet::new();
         // Records before objects: at no moment does a record name what is gone.
         for RecordFile { path, key, size, divergence } in self.record_files()? {
@@ -161,9 +170,13 @@ impl Store {
                 Found::Sound(record) => Some(record),
                 Found::Nothing | Found::Garbage(_) => None,
             };
-            if is_kept(&key)? && record.is_some() {
+            if is_kept(&key)?
+                && let Some(record) = &record
+            {
                 if !divergence {
-                    named.extend(record.iter().flat_map(|r| r.outputs.values()).map(|output| output.digest));
+                    named.extend(record.outputs.values().map(|output| output.digest));
+                    // One that lost its objects is made again.
+                    finished.extend(self.is_whole(record)?.then_some(key));
                 }
                 continue;
             }
@@ -178,6 +191,12 @@ impl Store {
         for (path, size) in self.files(LOGS)? {
             if !stem(&path).map_or(Ok(false), |key| is_kept(&key))? {
                 erase(&path, Amount::of(size), &mut freed.logs)?;
+            }
+        }
+        for path in found_entries(&self.area(PARTIAL))? {
+            let is_wanted = |key: &Digest| keep.contains(key) && !finished.contains(key);
+            if !stem(&path).map_or(Ok(false), |key| Ok(is_wanted(&key) || self.is_held(&key)?))? {
+                erase(&path, measure(&path)?, &mut freed.partial)?;
             }
         }
         for path in entries(&self.area(QUARANTINE))? {
@@ -211,6 +230,11 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The paths in a folder that may not be there.
+fn found_entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    if folder.is_dir() { entries(folder) } else { Ok(vec![]) }
 }
 
 /// The digest that a file is named by.

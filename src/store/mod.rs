@@ -9,6 +9,7 @@
 //! records/ab/KEY.json    what a key made; KEY.divergence-N.json: what it made another time
 //! logs/ab/KEY.log        what a key's worker said
 //! locks/KEY.lock         held by whoever makes the key
+//! partial/KEY/           what unfinished attempts at a key left for the next one
 //! tmp/                   scratch folders, and files on their way to their name
 //! quarantine/            objects and records that turned out bad
 //! memo.json              digests of the user's own files
@@ -36,6 +37,7 @@ mod gc;
 mod lock;
 mod memo;
 mod objects;
+mod partial;
 mod records;
 mod scratch;
 mod seal;
@@ -58,6 +60,7 @@ const OBJECTS: &str = "objects";
 const RECORDS: &str = "records";
 const LOGS: &str = "logs";
 const LOCKS: &str = "locks";
+const PARTIAL: &str = "partial";
 const TMP: &str = "tmp";
 const QUARANTINE: &str = "quarantine";
 

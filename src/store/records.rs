@@ -69,8 +69,21 @@ impl Store {
     /// Takes every file in the scratch folder as what `manifest` made. Its objects are in the store and
     /// on the disk before its record is. The first result of a key wins: of a second one that differs,
     /// the record is kept as a divergence. Only if the first one's objects are lost, the second takes
-    /// its place.
+    /// its place. What unfinished attempts left is removed in the end.
     pub fn commit(
+        &self,
+        lock: &Lock,
+        manifest: &Manifest,
+        scratch: &Scratch,
+        provenance: Provenance,
+    ) -> Result<Committed> {
+        let committed = self.take(lock, manifest, scratch, provenance)?;
+        // The result is in. What should stay all the same is in nobody's way, and `gc` frees it.
+        drop(self.discard_partial(lock));
+        Ok(committed)
+    }
+
+    fn take(
         &self,
         lock: &Lock,
         manifest: &Manifest,
@@ -115,7 +128,7 @@ impl Store {
     }
 
     /// Whether every object that the record names is there in its size.
-    fn is_whole(&self, record: &Record) -> Result<bool> {
+    pub(super) fn is_whole(&self, record: &Record) -> Result<bool> {
         for output in record.outputs.values() {
             if !self.is_there(output)? {
                 return Ok(false);

@@ -288,6 +288,66 @@ fn gc_keeps_what_is_being_made() {
     assert!(scratch.path().is_dir());
 }
 
+/// Leaves something for the next attempt at a key.
+fn leave(store: &Store, name: &str, text: &str) -> Digest {
+    let lock = store.lock(&manifest(name).key()).expect("lock");
+    fs::write(store.partial(&lock).expect("partial").join("checkpoint"), text).expect("write");
+    *lock.key()
+}
+
+#[test]
+fn what_an_attempt_leaves_the_next_one_finds_until_there_is_a_result() {
+    let (folder, store) = store();
+    let key = leave(&store, "a", "half");
+    assert_eq!(store.usage().expect("usage").partial, Amount { count: 1, bytes: 4 });
+    let store = Store::open(&folder.path().join("cache")).expect("opens again");
+    let lock = store.lock(&key).expect("lock");
+    assert_eq!(fs::read(store.partial(&lock).expect("partial").join("checkpoint")).expect("read"), b"half");
+    let other = store.lock(&manifest("b").key()).expect("lock");
+    assert_eq!(fs::read_dir(store.partial(&other).expect("partial")).expect("list").count(), 0);
+    store.discard_partial(&lock).expect("discard");
+    store.discard_partial(&lock).expect("nothing to discard is fine");
+    assert_eq!(fs::read_dir(store.partial(&lock).expect("partial")).expect("list").count(), 0);
+    drop(lock);
+
+    leave(&store, "a", "more");
+    make(&store, "a", &[("x", "one")]);
+    assert!(!store.partial_path(&key).exists());
+    leave(&store, "a", "forced");
+    make(&store, "a", &[("x", "two")]);
+    assert!(!store.partial_path(&key).exists(), "a divergence ends it too");
+}
+
+#[test]
+fn gc_keeps_the_unfinished_work_that_would_be_gone_on_with() {
+    let (_folder, store) = store();
+    make(&store, "finished", &[("x", "one")]);
+    let finished = leave(&store, "finished", "left by a kill");
+    let lost = make(&store, "lost", &[("y", "two")]).record;
+    fs::remove_file(store.object(&lost.outputs["y"].digest)).expect("remove");
+    leave(&store, "lost", "its result is gone");
+    let wanted = leave(&store, "wanted", "half");
+    let unwanted = leave(&store, "unwanted", "half");
+    let held = leave(&store, "held", "half");
+    fs::write(store.area(PARTIAL).join("stray"), "").expect("write");
+    let lock = store.lock(&held).expect("lock");
+
+    let keep = BTreeSet::from([finished, lost.key, wanted]);
+    let before = snapshot(store.root());
+    let would = store.gc(&keep, true).expect("dry run");
+    assert_eq!(snapshot(store.root()), before);
+    assert_eq!(would.partial.count, 3);
+    assert_eq!(store.gc(&keep, false).expect("gc"), would);
+    let left = |key: &Digest| store.partial_path(key).join("checkpoint").exists();
+    assert_eq!(
+        [finished, unwanted, lost.key, wanted, held].map(|key| left(&key)),
+        [false, false, true, true, true]
+    );
+    drop(lock);
+    store.gc(&BTreeSet::new(), false).expect("gc");
+    assert_eq!(store.usage().expect("usage").partial, Amount::default());
+}
+
 #[test]
 fn usage_counts_by_kind() {
     let (_folder, store) = store();

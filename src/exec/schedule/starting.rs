@@ -107,12 +107,18 @@ impl Schedule<'_, '_, '_> {
     fn launch(&mut self, id: NodeId, key: &Digest, device: Device, lock: Lock) -> Result<(), Failure> {
         let plan = self.plan;
         let node = plan.node(id);
+        // Who wants it run again wants it from the start.
+        if self.is_forced(id, key) {
+            self.store.discard_partial(&lock).map_err(|error| in_words(&error))?;
+        }
+        let resume = self.store.partial(&lock).map_err(|error| in_words(&error))?;
         let scratch = self.store.scratch(key).map_err(|error| in_words(&error))?;
         let request = Request {
             stage: node.name.clone(),
             action: node.action.clone(),
             inputs: self.input_files(id),
             out: scratch.path().to_owned(),
+            resume,
             device: device.to_string(),
             threads: self.threads,
             objective_names: node.objective_names.clone(),

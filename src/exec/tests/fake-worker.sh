@@ -6,6 +6,7 @@ IFS= read -r request
 here=$(dirname "$0")
 stage=$(printf '%s' "$request" | sed 's/.*"stage":"\([^"]*\)".*/\1/')
 out=$(printf '%s' "$request" | sed 's/.*"out":"\([^"]*\)".*/\1/')
+resume=$(printf '%s' "$request" | sed 's/.*"resume":"\([^"]*\)".*/\1/')
 inputs=$(printf '%s' "$request" | grep -o '"path":"[^"]*"' | sed 's/"path":"\(.*\)"/\1/')
 echo "$stage" >>"$here/ran"
 
