@@ -113,6 +113,7 @@ fn plan(nodes: &[(&str, u64, Option<usize>)]) -> Plan {
             action: Action::Encoder(Encoder { random: true, seed: *seed }),
             inputs: reads.iter().map(|node| ("in".to_owned(), input(node))).collect(),
             objective_names: vec![],
+            urls: vec![],
             deliver_to: vec![],
         });
     }

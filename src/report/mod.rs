@@ -11,3 +11,4 @@ mod words;
 
 pub use event_log::EventLog;
 pub use progress::Progress;
+pub use words::size;

@@ -4,8 +4,10 @@
 //! name each other; that the names mean something is for the plan to say. Every fault of the text is
 //! found in one pass, each with its place.
 
+mod digests;
 mod fields;
 mod kinds;
+mod splits;
 mod sweep;
 mod vars;
 mod yaml;
@@ -66,7 +68,7 @@ pub enum Block {
         /// The encoder stage whose tokenizer is used.
         tokenizer: Ref,
         /// The splits' files.
-        splits: BTreeMap<String, Source>,
+        splits: BTreeMap<String, SplitFile>,
         /// The stage that a sample is a multiple of.
         sample_of: Option<Ref>,
         /// What it does.
@@ -147,6 +149,26 @@ pub struct Source {
     pub at: At,
 }
 
+/// Where a split's texts come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SplitFile {
+    /// The user's own file.
+    Local(Source),
+    /// A file to fetch.
+    Remote(Remote),
+}
+
+/// A file behind a URL, and what it must hash to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// `http://…` or `https://…`
+    pub url: String,
+    /// What it must hash to, as the pipeline or one of its digest files says.
+    pub pin: action::Pin,
+    /// Where it is said.
+    pub at: At,
+}
+
 /// A table over the sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -202,7 +224,8 @@ impl Spec {
 
     /// A diagnostic about what stands at `at`.
     pub fn diagnose(&self, at: &At, mut diagnostic: Diagnostic) -> Diagnostic {
-        diagnostic.place = self.place(at);
+        // A fault of a file that the pipeline names has its place there.
+        diagnostic.place = diagnostic.place.or_else(|| self.place(at));
         if let Some((_, said)) = self.overrides.iter().find(|(set, _)| at.within(set)) {
             diagnostic = diagnostic.note(format!("given on the command line: `--set {said}`"));
         }
@@ -291,13 +314,14 @@ impl Spec {
                 fields.fault(At::top().key("stages").key(name).on_key(), fault);
             }
         }
+        let folder = self.file.parent().unwrap_or(Path::new("")).to_owned();
+        let pins = digests::Pins::read(&fields.texts("digests").unwrap_or_default(), &folder, fields.faults);
         if let Some(targets) = fields.texts("targets") {
             self.targets = targets;
         }
         self.reports = reports(&mut fields, &self.swept, &raw_vars);
         fields.finish("a pipeline");
 
-        let folder = self.file.parent().unwrap_or(Path::new("")).to_owned();
         for values in sweep::points(&dims) {
             let mut raw = raw_vars.clone();
             for (dim, value) in dims.iter().zip(&values) {
@@ -315,7 +339,7 @@ impl Spec {
             for (name, node) in &stages {
                 let at = At::top().key("stages").key(name);
                 let before = faults.len();
-                let block = kinds::read(node, &at, &vars, &folder, faults);
+                let block = kinds::read(node, &at, &vars, &folder, &pins, faults);
                 let block =
                     if faults.len() > before { Block::Broken } else { block.unwrap_or(Block::Broken) };
                 blocks.insert(name.clone(), block);

@@ -122,6 +122,7 @@ impl Schedule<'_, '_, '_> {
             device: device.to_string(),
             threads: self.threads,
             objective_names: node.objective_names.clone(),
+            urls: node.urls.clone(),
         };
         let (program, log) = (&self.options.worker, self.store.log_path(key));
         self.tickets += 1;
