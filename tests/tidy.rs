@@ -22,8 +22,14 @@ const ROOMS: [(&str, &[&str]); 14] = [
 ];
 
 /// Libraries that only one room may know.
-const OWNERS: [(&str, &[&str]); 4] =
-    [("tch", &["learn"]), ("serde_yaml", &["spec"]), ("petgraph", &["plan"]), ("indicatif", &["report"])];
+const OWNERS: [(&str, &[&str]); 6] = [
+    ("tch", &["learn"]),
+    ("ureq", &["stage"]),
+    ("rustls", &["stage"]),
+    ("serde_yaml", &["spec"]),
+    ("petgraph", &["plan"]),
+    ("indicatif", &["report"]),
+];
 
 fn sources() -> Vec<(String, PathBuf)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
