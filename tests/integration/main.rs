@@ -7,6 +7,8 @@ mod commands;
 mod elf;
 mod faults;
 mod golden;
+mod http;
 mod kill;
 mod learning;
+mod server;
 mod world;
