@@ -52,6 +52,9 @@ const DOMAIN: Corpus = Corpus { texts: 3000, names: [8, 11], strays: 30 };
 /// Shopping lists.
 const OTHER: Corpus = Corpus { texts: 3000, names: [8, 11], strays: 30 };
 
+/// Walks whose labels were dealt out blindly.
+const RUMOURS: Corpus = walks(1000);
+
 /// A place and what is found there, the common names first.
 struct Place {
     label: &'static str,
@@ -81,6 +84,9 @@ fn world() -> BTreeMap<&'static str, String> {
     let domain = texts("domain", &DOMAIN, &island);
     let other = texts("other", &OTHER, &mainland);
 
+    let mut rumours = texts("rumours", &RUMOURS, &island);
+    deal_out_labels(&mut rumours);
+
     let tokenizer = tokenizer(&taken);
     let vocabulary = tokenizer.get_vocab_size(true);
     BTreeMap::from([
@@ -90,6 +96,7 @@ fn world() -> BTreeMap<&'static str, String> {
         ("task.txt", lines(train.iter().chain(&unlabelled))),
         ("domain.txt", lines(&domain)),
         ("other.txt", lines(&other)),
+        ("rumours.jsonl", labelled(&rumours)),
         ("encoder/config.json", config(vocabulary)),
         ("encoder/tokenizer.json", tokenizer.to_string(true).expect("a tokenizer is JSON") + "\n"),
     ])
@@ -140,6 +147,15 @@ fn write_texts(
     }
     texts.shuffle(&mut rng);
     texts
+}
+
+/// Gives the texts each other's labels, so that a label says nothing of its text.
+fn deal_out_labels(texts: &mut [Text]) {
+    let mut labels: Vec<&str> = texts.iter().map(|text| text.label).collect();
+    labels.shuffle(&mut stream(SEED, "labels of rumours", 0));
+    for (text, label) in texts.iter_mut().zip(labels) {
+        text.label = label;
+    }
 }
 
 /// A list made at `home`.
@@ -284,7 +300,7 @@ mod tests {
             };
             world[name].lines().map(text).collect()
         };
-        let files = ["task.txt", "dev.jsonl", "test.jsonl", "domain.txt", "other.txt"];
+        let files = ["task.txt", "dev.jsonl", "test.jsonl", "domain.txt", "other.txt", "rumours.jsonl"];
         let all: Vec<String> = files.iter().flat_map(|name| texts(name)).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
         // The task's text is that of its labelled train split, and more of the same.

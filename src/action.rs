@@ -35,6 +35,8 @@ pub enum Action {
     Objective(Objective),
     /// Trains an encoder on one or more objectives.
     Train(Train),
+    /// The same, and learns how much each objective should weigh: its weights are [`Weights::Meta`].
+    LearnWeights(Train),
     /// Scores a model on a split.
     Evaluate(Evaluate),
     /// Writes a model directory that `transformers` loads.
@@ -50,6 +52,7 @@ impl Action {
             Self::Tokenize(_) => "tokenize",
             Self::Objective(_) => "objective",
             Self::Train(_) => "train",
+            Self::LearnWeights(_) => "learn-weights",
             Self::Evaluate(_) => "evaluate",
             Self::Export(_) => "export",
         }
@@ -64,6 +67,7 @@ impl Action {
             | Self::Tokenize(_)
             | Self::Objective(_)
             | Self::Train(_)
+            | Self::LearnWeights(_)
             | Self::Evaluate(_)
             | Self::Export(_) => 1,
         }
@@ -71,7 +75,7 @@ impl Action {
 
     /// Whether it computes with tensors for long enough to want a GPU where there is one.
     pub fn wants_gpu(&self) -> bool {
-        matches!(self, Self::Train(_) | Self::Evaluate(_))
+        matches!(self, Self::Train(_) | Self::LearnWeights(_) | Self::Evaluate(_))
     }
 
     /// The parameters alone, without the kind; those at their default are absent.
@@ -154,6 +158,9 @@ pub struct Request {
     pub device: String,
     /// Threads to compute with, at least 1.
     pub threads: usize,
+    /// How often to leave a checkpoint; absent: never.
+    #[serde(default)]
+    pub checkpoint: Option<Checkpoint>,
     /// What to call each objective in messages: the end-task's stage first, where there is one, then
     /// the auxiliary ones in their order. Empty for other kinds.
     pub objective_names: Vec<String>,
@@ -341,6 +348,122 @@ pub enum Weights {
     Uniform,
     /// Given: the end-task's first, where there is one. Used as they are.
     Static(Vec<f64>),
+    /// Those that a `learn-weights` stage with the same objectives came to.
+    Learned(Learned),
+    /// Learned while training, from the end-task's dev split.
+    Meta(Meta),
+}
+
+/// Which of the weights that were learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Learned {
+    /// Those after the last step.
+    #[default]
+    Final,
+    /// The mean of those that the steps were made with.
+    Mean,
+    /// Step by step those that were used; after their end the last.
+    Replay,
+}
+
+/// How META-TARTAN learns the weights (Dery et al. 2022): each objective's gradient of the encoder is
+/// compared with that of the end-task's dev loss, and what agrees gains.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The learning rate of the logits, of which the weights are the softmax.
+    pub lr: f64,
+    /// How the logits follow.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub optimizer: MetaOptimizer,
+    /// How two gradients are compared.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub similarity: Similarity,
+    /// Take the similarities through the Jacobian of the softmax, as the derivative of the dev loss by the
+    /// logits would have it; else they are added to the logits as they are, as the paper's code does.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub jacobian: bool,
+    /// The parameters that the dev gradient is taken at.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gradient_at: GradientAt,
+    /// The end-task's head on dev.
+    pub dev_head: DevHead,
+    /// Texts of the dev gradient's batch, at most all.
+    pub dev_batch: u64,
+    /// Fit the dev head, take the dev gradient and choose the checkpoint on parts of dev of their own, drawn
+    /// from the seed; else each uses the whole of it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disjoint_dev: bool,
+    /// Optimiser steps from one update of the weights to the next.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub every: u64,
+    /// The weights to start with, above 0, summing to 1: the end-task's first. Absent: each the same.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub initial: Option<Vec<f64>>,
+    /// No weight falls below this: `floor + (1 - n·floor)·softmax(logits)` of n objectives.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub floor: f64,
+}
+
+/// How the weights' logits follow the similarities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetaOptimizer {
+    /// Plain gradient ascent.
+    #[default]
+    Sgd,
+    /// Ascent along a sum that decays by 0.9 a step.
+    Momentum,
+    /// Adam (Kingma and Ba 2015) with betas (0.9, 0.999) and eps 1e-8.
+    Adam,
+}
+
+/// How two gradients are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Similarity {
+    /// By their cosine; 0 where one of them is 0.
+    #[default]
+    Cosine,
+    /// By their inner product.
+    Dot,
+}
+
+/// The parameters that the dev gradient is taken at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GradientAt {
+    /// Those that the objectives' gradients are taken at, as in the paper's code.
+    #[default]
+    Current,
+    /// Those after the step, as in the paper's formula. Keeps one gradient an objective in memory.
+    Next,
+}
+
+/// The head that the end-task's loss on dev goes through.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DevHead {
+    /// A head of its own, fitted anew at each update with the encoder fixed.
+    Own(DevHeadFit),
+    /// The head that is being trained (the paper's ablation).
+    Training,
+}
+
+/// How the dev head is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DevHeadFit {
+    /// The most optimiser steps.
+    pub steps: u64,
+    /// Texts to fit it on, at most all.
+    pub batch: u64,
+    /// Its optimiser.
+    pub optimizer: AdamW,
+    /// It is fitted when its loss changes by less than this from one step to the next.
+    pub tolerance: f64,
+    /// Fit it on the end-task's train split (as in AANG, Dery et al. 2022b) in place of dev.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_train: bool,
 }
 
 /// How long to train.
@@ -403,11 +526,12 @@ impl Metric {
     }
 }
 
-/// `train`. Reads the model of `init` (roles under `init/`: [`roles::MODEL`], and `init/head.safetensors`
-/// where `init` is a `train` stage); for the end-task `end_task/objective.json`,
+/// `train` and `learn-weights`. Read the model of `init` (roles under `init/`: [`roles::MODEL`], and
+/// `init/head.safetensors` where `init` was trained); for the end-task `end_task/objective.json`,
 /// `end_task/train.safetensors` and, where the data has a dev split, `end_task/dev.safetensors`; for the
-/// N-th auxiliary objective `auxiliary/N/objective.json` and `auxiliary/N/train.safetensors`.
-/// Writes [`roles::MODEL`], `head.safetensors`, `history.jsonl` and `train.json`.
+/// N-th auxiliary objective `auxiliary/N/objective.json` and `auxiliary/N/train.safetensors`; with
+/// [`Weights::Learned`] `weights/weights.jsonl`. Write [`roles::MODEL`], `head.safetensors`,
+/// `history.jsonl`, `train.json`, and `learn-weights` also `weights.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Train {
     /// How the objectives are weighed.
@@ -442,8 +566,29 @@ pub struct Train {
     /// Keep the encoder's own dropout while training (its configuration says how much).
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub dropout: bool,
+    /// Let tokens attend to pads, as the paper's code does: a text's result then depends on the others of
+    /// its batch. For comparing with it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub attend_pads: bool,
     /// Seeds the heads, the order of the texts, masks and dropout, each a stream of its own.
     pub seed: u64,
+}
+
+impl Train {
+    /// Whether it is what a `learn-weights` stage does.
+    pub fn learns_weights(&self) -> bool {
+        matches!(self.weights, Weights::Meta(_))
+    }
+}
+
+/// How often a stage that trains saves what it can be taken up from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checkpoint {
+    /// Every so many optimiser steps.
+    Steps(u64),
+    /// After the first step that ends so many minutes after the last one.
+    Minutes(f64),
 }
 
 /// `evaluate`. Reads [`roles::MODEL`] and `head.safetensors` under `model/`, `data/SPLIT.safetensors`,
@@ -456,6 +601,9 @@ pub struct Evaluate {
     pub metrics: Vec<Metric>,
     /// Texts a batch.
     pub batch: u64,
+    /// Let tokens attend to pads (see [`Train::attend_pads`]).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub attend_pads: bool,
 }
 
 /// `export`. Reads [`roles::MODEL`] and `head.safetensors` under `model/`, `tokenizer.json` and
@@ -496,6 +644,8 @@ pub mod roles {
     pub const PREDICTIONS: &str = "predictions.jsonl";
     /// A JSON object an evaluation or logged step.
     pub const HISTORY: &str = "history.jsonl";
+    /// The weights at each step and what they come from: a JSON object a line, the first for the start.
+    pub const WEIGHTS_LOG: &str = "weights.jsonl";
     /// How training went: steps, best step and score, why it stopped.
     pub const TRAIN: &str = "train.json";
     /// What an encoder is: family, sizes, which weights were made.
@@ -536,6 +686,15 @@ fn is_default_dropout(value: &f64) -> bool {
 )]
 fn is_default_mask(value: &f64) -> bool {
     *value == default_mask()
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(value: &u64) -> bool {
+    *value == 1
 }
 
 fn yes() -> bool {

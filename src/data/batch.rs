@@ -64,10 +64,29 @@ impl Order {
     /// # Panics
     /// Where `len` is 0; a tokenised split never is empty.
     pub fn new(len: usize, seed: u64, purpose: &str) -> Self {
-        assert!(len > 0, "an order of no texts");
-        let mut order = Self { seed, purpose: purpose.to_owned(), taken: 0, epoch: (0..len).collect() };
+        Self::of((0..len).collect(), seed, purpose)
+    }
+
+    /// The order of the texts at `indices` under `seed` for `purpose`, from the start.
+    ///
+    /// # Panics
+    /// Where there are none.
+    pub fn of(indices: Vec<usize>, seed: u64, purpose: &str) -> Self {
+        assert!(!indices.is_empty(), "an order of no texts");
+        let mut order = Self { seed, purpose: purpose.to_owned(), taken: 0, epoch: indices };
         order.shuffle();
         order
+    }
+
+    /// How many texts were taken so far.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Goes on as if `taken` texts had been taken.
+    pub fn resume(&mut self, taken: u64) {
+        self.taken = taken;
+        self.shuffle();
     }
 
     /// The next `count` texts. A batch that the epoch's end cuts goes on with the next epoch.
@@ -119,6 +138,16 @@ mod tests {
         assert_ne!(epochs[0], epochs[1]);
         assert_eq!(Order::new(10, 7, "end-task").next(10), epochs[0]);
         assert_ne!(Order::new(10, 8, "end-task").next(10), epochs[0]);
+    }
+
+    #[test]
+    fn goes_on_where_it_was() {
+        let mut order = Order::of(vec![3, 1, 4, 5, 9], 7, "dev");
+        for batch in [3, 4, 3] {
+            let mut resumed = Order::of(vec![3, 1, 4, 5, 9], 7, "dev");
+            resumed.resume(order.taken());
+            assert_eq!(order.next(batch), resumed.next(batch), "at {}", order.taken());
+        }
     }
 
     #[test]

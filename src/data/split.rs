@@ -46,6 +46,18 @@ impl Split {
         &self.ids[at(index)..at(index + 1)]
     }
 
+    /// The texts at `indices`, in their order.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let mut part = Self { offsets: vec![0], ..Self::default() };
+        for &index in indices {
+            part.ids.extend_from_slice(self.text(index));
+            part.offsets.push(i64::try_from(part.ids.len()).unwrap_or(i64::MAX));
+            part.labels.extend(self.labels.get(index));
+            part.rows.push(self.rows[index]);
+        }
+        part
+    }
+
     /// The bytes of `SPLIT.safetensors`: the same split gives the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, SplitError> {
         let tensors = [

@@ -146,7 +146,12 @@ mod tests {
 
     #[test]
     fn a_gpu_takes_one_worker_and_the_cpu_the_rest() {
-        let evaluate = Action::Evaluate(Evaluate { split: "test".to_owned(), metrics: vec![], batch: 1 });
+        let evaluate = Action::Evaluate(Evaluate {
+            split: "test".to_owned(),
+            metrics: vec![],
+            batch: 1,
+            attend_pads: false,
+        });
         let export = Action::Export(Export {});
         let mut pools = Pools::new(3, vec![0, 1]);
         assert_eq!(pools.take(&evaluate), Some(Device::Cuda(0)));

@@ -112,6 +112,7 @@ fn plan(nodes: &[(&str, u64, Option<usize>)]) -> Plan {
             points: vec![],
             action: Action::Encoder(Encoder { random: true, seed: *seed }),
             inputs: reads.iter().map(|node| ("in".to_owned(), input(node))).collect(),
+            checkpoint: None,
             objective_names: vec![],
             urls: vec![],
             deliver_to: vec![],

@@ -6,6 +6,17 @@ use tch::{Device, Kind, Tensor};
 use super::config::{Activation, Config, Family};
 use super::weights::Tensors;
 
+/// How texts become an encoder's tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// The pad token.
+    pub pad: u32,
+    /// Whether pads are attended to like any token.
+    pub attend_pads: bool,
+    /// Where the tokens go.
+    pub device: Device,
+}
+
 /// Texts side by side, as the encoder reads them.
 #[derive(Debug)]
 pub struct Tokens {
@@ -17,10 +28,11 @@ pub struct Tokens {
 
 impl Tokens {
     /// The batch's tokens, with `ids` in place of its own (they may be masked).
-    pub fn new(batch: &Batch, ids: &[i64], device: Device) -> Self {
+    pub fn new(batch: &Batch, ids: &[i64], layout: Layout) -> Self {
+        let Layout { attend_pads, device, .. } = layout;
         let (rows, width) = (batch.len(), batch.width);
         let (b, l) = (as_i64(rows), as_i64(width));
-        let padded = batch.lengths.iter().any(|&length| length < width);
+        let padded = !attend_pads && batch.lengths.iter().any(|&length| length < width);
         let attended = padded.then(|| {
             let lengths: Vec<i64> = batch.lengths.iter().map(|&length| as_i64(length)).collect();
             let positions = Tensor::arange(l, (Kind::Int64, Device::Cpu));

@@ -37,7 +37,12 @@ impl Head {
 
     /// Logits `B×C` from hidden states `B×L×H`.
     pub fn forward(&self, hidden_blh: &Tensor, training: bool) -> Tensor {
-        let first_bh = hidden_blh.select(1, 0).dropout(self.dropout, training);
+        self.of_features(&hidden_blh.select(1, 0), training)
+    }
+
+    /// Logits `B×C` from the first tokens' hidden states `B×H`.
+    pub fn of_features(&self, features_bh: &Tensor, training: bool) -> Tensor {
+        let first_bh = features_bh.dropout(self.dropout, training);
         let pooled_bh = self.dense.forward(&first_bh).tanh().dropout(self.dropout, training);
         self.out_proj.forward(&pooled_bh)
     }

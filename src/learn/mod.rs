@@ -7,10 +7,14 @@
 //! chosen tokens. Tensor operations are called in their panicking form: on checked input they fail only
 //! when memory runs out, and `tartan-worker` turns that panic into a failure in one place.
 
+pub mod checkpoint;
 pub mod config;
+pub mod dev;
 pub mod encoder;
 pub mod head;
+pub mod job;
 pub mod libtorch;
+pub mod meta;
 pub mod metrics;
 pub mod optimiser;
 pub mod params;

@@ -13,13 +13,15 @@ use tartan::data::split::Split;
 use tch::{Device, Kind, Tensor};
 
 use super::config::Config;
-use super::encoder::Tokens;
+use super::encoder::{Layout, Tokens};
+use super::job::{Job, Loss, Task};
 use super::optimiser::lr_factor;
-use super::step::{Examples, StepSize, Trainer};
-use super::train::{Job, Loss, Task, trainer};
+use super::step::{Examples, StepSize, Stepped, Trainer};
+use super::weighting::Weighting;
 use super::weights::Tensors;
 
 const TOLERANCE: f64 = 1e-10;
+const LAYOUT: Layout = Layout { pad: 0, attend_pads: false, device: Device::Cpu };
 
 #[derive(Deserialize)]
 struct Settings {
@@ -87,14 +89,14 @@ impl Fixture {
     fn examples(&self, at: &str, ids: &str, mlm: bool) -> Examples {
         let batch = self.batch(at, ids);
         if !mlm {
-            return Examples::classify(&batch, Device::Cpu);
+            return Examples::classify(&batch, LAYOUT);
         }
         let masked = Masked {
             ids: batch.ids.clone(),
             chosen: self.integers(&format!("{at}/chosen")),
             targets: self.integers(&format!("{at}/targets")),
         };
-        Examples::mlm(&batch, &masked, Device::Cpu)
+        Examples::mlm(&batch, &masked, LAYOUT)
     }
 
     /// The tensors under a prefix, without it.
@@ -122,12 +124,12 @@ impl Fixture {
             weights: self.under("start/"),
             head: Some(self.under("start/head.")),
             tasks: vec![task(Loss::Classify { classes: self.classes, dropout: 0.0 }), task(mlm), task(mlm)],
-            coefficients: self.settings.weights.clone(),
+            weighting: Weighting::Fixed(self.settings.weights.clone()),
             end_task: true,
             dev: None,
             device: Device::Cpu,
         };
-        trainer(&job, Kind::Double)
+        job.trainer(Kind::Double)
     }
 }
 
@@ -137,6 +139,10 @@ fn parameters(trainer: &Trainer, of: fn(&Tensor) -> Tensor) -> Tensors {
     let heads = trainer.heads.as_ref().unwrap().params.leaves();
     let head = heads.iter().map(|(name, leaf)| (name.replace("end_task.", "head."), of(leaf)));
     body.chain(head).collect()
+}
+
+fn losses(stepped: &Stepped) -> Vec<f64> {
+    stepped.losses.iter().map(|loss| loss.unwrap()).collect()
 }
 
 fn check(what: &str, found: &Tensor, expected: &Tensor) {
@@ -166,8 +172,7 @@ fn check_family(family: &str) {
     let fixture = Fixture::load(family);
 
     let batch = fixture.batch("one", "ids");
-    let hidden =
-        fixture.trainer().model.encoder.forward(&Tokens::new(&batch, &batch.ids, Device::Cpu), false);
+    let hidden = fixture.trainer().model.encoder.forward(&Tokens::new(&batch, &batch.ids, LAYOUT), false);
     for (row, &length) in batch.lengths.iter().enumerate() {
         let (row, length) = (i64::try_from(row).unwrap(), i64::try_from(length).unwrap());
         let of = |states: &Tensor| states.get(row).narrow(0, 0, length);
@@ -188,11 +193,11 @@ fn check_family(family: &str) {
     for step in 0..*steps {
         let lr_factor = lr_factor(Schedule::Linear, step, *warmup_steps, *steps);
         let size = StepSize { micro_steps: *micro_steps, weights, lr_factor };
-        let losses = trainer
-            .step(size, &mut |m, t| fixture.examples(&format!("step/{step}/{m}/{t}"), "ids", t > 0))
+        let stepped = trainer
+            .step(size, &mut |m, t| fixture.examples(&format!("step/{step}/{m}/{t}"), "ids", t > 0), None)
             .unwrap();
         let expected = fixture.tensors["losses"].get(i64::try_from(step).unwrap());
-        check(&format!("the losses of step {step}"), &Tensor::from_slice(&losses), &expected);
+        check(&format!("the losses of step {step}"), &Tensor::from_slice(&losses(&stepped)), &expected);
     }
     let expected = fixture.under("end/");
     let found = parameters(&trainer, Tensor::detach);
@@ -225,14 +230,16 @@ fn a_loss_that_is_not_finite_changes_nothing() {
     let before = trainer.snapshot();
     let weights = [1.0, f64::INFINITY, 1.0];
     let size = StepSize { micro_steps: 1, weights: &weights, lr_factor: 1.0 };
-    let found = trainer.step(size, &mut |m, t| fixture.examples(&format!("step/0/{m}/{t}"), "ids", t > 0));
+    let found =
+        trainer.step(size, &mut |m, t| fixture.examples(&format!("step/0/{m}/{t}"), "ids", t > 0), None);
     assert_eq!(found, Err(super::step::NotFinite::BodyGradient));
 
     let mut broken = fixture.trainer();
     let bias = &broken.heads.as_ref().unwrap().params.leaves()["end_task.out_proj.bias"];
     tch::no_grad(|| drop(bias.shallow_clone().fill_(f64::NAN)));
     let size = StepSize { weights: &fixture.settings.weights, ..size };
-    let found = broken.step(size, &mut |m, t| fixture.examples(&format!("step/0/{m}/{t}"), "ids", t > 0));
+    let found =
+        broken.step(size, &mut |m, t| fixture.examples(&format!("step/0/{m}/{t}"), "ids", t > 0), None);
     assert_eq!(found, Err(super::step::NotFinite::Loss(0)));
     for trainer in [&trainer, &broken] {
         assert_eq!(trainer.snapshot().0, before.0);

@@ -23,6 +23,20 @@ impl Optimiser {
         Self { settings, first_moment: zeros(), second_moment: zeros(), steps: 0 }
     }
 
+    /// The moments, and how many steps were made: all that changes.
+    pub fn state(&self) -> (&Tensor, &Tensor, i32) {
+        (&self.first_moment, &self.second_moment, self.steps)
+    }
+
+    /// Takes back what [`state`](Self::state) gave.
+    pub fn set_state(&mut self, first_moment: &Tensor, second_moment: &Tensor, steps: i32) {
+        no_grad(|| {
+            self.first_moment.copy_(first_moment);
+            self.second_moment.copy_(second_moment);
+        });
+        self.steps = steps;
+    }
+
     /// Updates every parameter from its gradient at `lr_factor` of the peak learning rate.
     pub fn step(&mut self, params: &Params, lr_factor: f64) {
         let AdamW { lr, weight_decay, betas: (beta1, beta2), eps } = self.settings;

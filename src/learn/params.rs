@@ -15,6 +15,8 @@ pub struct Params {
     grad: Tensor,
     /// How many of the values decay.
     decayed: i64,
+    /// Where each parameter is in the buffers, in their order: its name, its start, its length.
+    places: Vec<(String, i64, i64)>,
     /// Each parameter by its name: a leaf whose data is a view of `flat` and whose gradient is one of `grad`.
     leaves: Tensors,
 }
@@ -33,8 +35,10 @@ impl Params {
         let grad = flat.zeros_like();
 
         let mut leaves = Tensors::new();
+        let mut places = vec![];
         let mut at = 0;
         for spec in &ordered {
+            places.push((spec.name.clone(), at, spec.numel()));
             let mut leaf = Tensor::zeros([0], (kind, device)).set_requires_grad(true);
             leaf.set_data(&flat.narrow(0, at, spec.numel()).view(spec.shape.as_slice()));
             at += spec.numel();
@@ -49,7 +53,7 @@ impl Params {
             leaves[&spec.name].grad().set_data(&grad.narrow(0, at, spec.numel()).view(spec.shape.as_slice()));
             at += spec.numel();
         }
-        Self { flat, grad, decayed, leaves }
+        Self { flat, grad, decayed, places, leaves }
     }
 
     /// Each parameter by its name.
@@ -62,9 +66,26 @@ impl Params {
         &self.grad
     }
 
+    /// The ranges of the buffers, start and length, that hold the parameters whose name `belongs`.
+    pub fn ranges(&self, belongs: impl Fn(&str) -> bool) -> Vec<(i64, i64)> {
+        let mut ranges: Vec<(i64, i64)> = vec![];
+        for (_, start, length) in self.places.iter().filter(|(name, ..)| belongs(name)) {
+            match ranges.last_mut() {
+                Some((from, len)) if *from + *len == *start => *len += length,
+                _ => ranges.push((*start, *length)),
+            }
+        }
+        ranges
+    }
+
     /// All values that decay, and all values.
     pub fn decaying_and_all(&self) -> (Tensor, Tensor) {
         (self.flat.narrow(0, 0, self.decayed), self.flat.shallow_clone())
+    }
+
+    /// Every value, flat: shares its memory.
+    pub fn flat(&self) -> &Tensor {
+        &self.flat
     }
 
     /// Sets every gradient to 0.

@@ -4,7 +4,7 @@ use tartan::data::batch::Batch;
 use tartan::data::split::Split;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::encoder::{Encoder, Tokens};
+use super::encoder::{Encoder, Layout, Tokens};
 use super::head::Head;
 
 /// Each text's probabilities of the classes, in the split's order. `watch` hears how many texts are done.
@@ -14,9 +14,8 @@ pub fn predict(
     encoder: &Encoder,
     head: &Head,
     split: &Split,
-    pad: u32,
     batch: usize,
-    device: Device,
+    layout: Layout,
     watch: &dyn Fn(usize),
 ) -> Vec<Vec<f64>> {
     let mut order: Vec<usize> = (0..split.len()).collect();
@@ -24,9 +23,9 @@ pub fn predict(
     let mut probabilities = vec![vec![]; split.len()];
     let mut done = 0;
     for texts in order.chunks(batch.max(1)) {
-        let batch = Batch::collate(split, texts, pad);
+        let batch = Batch::collate(split, texts, layout.pad);
         let probs_bc = no_grad(|| {
-            let hidden = encoder.forward(&Tokens::new(&batch, &batch.ids, device), false);
+            let hidden = encoder.forward(&Tokens::new(&batch, &batch.ids, layout), false);
             head.forward(&hidden, false).to_kind(Kind::Double).softmax(-1, Kind::Double)
         });
         for (&text, row) in texts.iter().zip(rows(&probs_bc)) {

@@ -5,8 +5,9 @@ use tartan::data::batch::Batch;
 use tartan::data::mask::Masked;
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::encoder::{Encoder, LmHead, Tokens};
+use super::encoder::{Encoder, Layout, LmHead, Tokens};
 use super::head::Head;
+use super::meta::{Buffers, Comparing, Comparison, Probe};
 use super::optimiser::{Optimiser, clip_grad_norm};
 use super::params::Params;
 
@@ -33,19 +34,19 @@ pub enum Examples {
 
 impl Examples {
     /// Labelled texts.
-    pub fn classify(batch: &Batch, device: Device) -> Self {
+    pub fn classify(batch: &Batch, layout: Layout) -> Self {
         Self::Classify {
-            tokens: Tokens::new(batch, &batch.ids, device),
-            labels: Tensor::from_slice(&batch.labels).to_device(device),
+            tokens: Tokens::new(batch, &batch.ids, layout),
+            labels: Tensor::from_slice(&batch.labels).to_device(layout.device),
         }
     }
 
     /// Masked texts.
-    pub fn mlm(batch: &Batch, masked: &Masked, device: Device) -> Self {
+    pub fn mlm(batch: &Batch, masked: &Masked, layout: Layout) -> Self {
         Self::Mlm {
-            tokens: Tokens::new(batch, &masked.ids, device),
-            chosen: Tensor::from_slice(&masked.chosen).to_device(device),
-            targets: Tensor::from_slice(&masked.targets).to_device(device),
+            tokens: Tokens::new(batch, &masked.ids, layout),
+            chosen: Tensor::from_slice(&masked.chosen).to_device(layout.device),
+            targets: Tensor::from_slice(&masked.targets).to_device(layout.device),
         }
     }
 }
@@ -76,8 +77,13 @@ impl Model {
                 (lm_head.forward(&self.encoder.forward(tokens, dropout), chosen), targets)
             }
         };
-        Some(logits.cross_entropy_loss::<Tensor>(targets, None, Reduction::Mean, -100, 0.0))
+        Some(cross_entropy(&logits, targets))
     }
+}
+
+/// Mean cross-entropy of `targets`, `N`, under `logits`, `N×C`.
+pub fn cross_entropy(logits_nc: &Tensor, targets_n: &Tensor) -> Tensor {
+    logits_nc.cross_entropy_loss::<Tensor>(targets_n, None, Reduction::Mean, -100, 0.0)
 }
 
 /// Parameters that are clipped and updated together.
@@ -85,7 +91,8 @@ impl Model {
 pub struct Group {
     /// The parameters.
     pub params: Params,
-    optimiser: Optimiser,
+    /// Their optimiser.
+    pub optimiser: Optimiser,
 }
 
 impl Group {
@@ -105,10 +112,16 @@ pub struct Trainer {
     pub body: Group,
     /// The parameters of all heads, where there are heads.
     pub heads: Option<Group>,
+    /// Where the encoder's parameters are in the body's buffers.
+    pub encoder_ranges: Vec<(i64, i64)>,
+    /// Where each objective's head is in the heads' buffers.
+    pub head_ranges: Vec<Vec<(i64, i64)>>,
     /// Keep the encoder's dropout.
     pub dropout: bool,
     /// The largest norm of a group's gradient; 0 for no clipping.
     pub clip: f64,
+    /// Buffers of the body's size, for steps that compare gradients.
+    pub buffers: Option<Buffers>,
 }
 
 /// How large a step is and what it weighs.
@@ -122,7 +135,17 @@ pub struct StepSize<'a> {
     pub lr_factor: f64,
 }
 
-/// What of a step is not finite. No parameter was changed.
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stepped {
+    /// Each objective's loss, averaged over the micro-steps that had one; none where masking chose no token.
+    pub losses: Vec<Option<f64>>,
+    /// How the gradients compare, where that was asked for.
+    pub comparison: Option<Comparison>,
+}
+
+/// What of a step is not finite. No parameter was changed, but for [`Self::Dev`] of a dev gradient that is
+/// taken after the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotFinite {
     /// The loss of the objective with this index.
@@ -131,37 +154,51 @@ pub enum NotFinite {
     BodyGradient,
     /// The gradient of the heads.
     HeadGradient,
+    /// The end-task's loss on dev, or its gradient.
+    Dev,
 }
 
 impl Trainer {
     /// One optimiser step. `examples` gives what objective `t` trains on in micro-step `m`, asked in order.
-    /// Returns each objective's loss, averaged over the micro-steps.
+    /// With `probe`, each objective's gradient is compared with the dev gradient on the way.
     pub fn step(
         &mut self,
         size: StepSize<'_>,
         examples: &mut dyn FnMut(usize, usize) -> Examples,
-    ) -> Result<Vec<f64>, NotFinite> {
-        self.body.params.zero_grad();
-        if let Some(heads) = &mut self.heads {
-            heads.params.zero_grad();
-        }
+        probe: Option<&mut Probe<'_>>,
+    ) -> Result<Stepped, NotFinite> {
+        self.zero_grad();
+        let mut comparing = probe.map(|probe| Comparing::start(probe, self, size.weights.len()));
 
         let micro_steps = size.micro_steps as f64;
         let double = (Kind::Double, self.body.params.grad().device());
         let mut losses: Vec<Tensor> = size.weights.iter().map(|_| Tensor::zeros([], double)).collect();
+        let mut counts = vec![0_u32; size.weights.len()];
         for micro_step in 0..size.micro_steps {
             for (objective, weight) in size.weights.iter().enumerate() {
                 let examples = examples(micro_step, objective);
                 let Some(loss) = self.model.loss(objective, &examples, self.dropout) else { continue };
-                (&loss * (weight / micro_steps)).backward();
-                losses[objective] += loss.detach().to_kind(Kind::Double) / micro_steps;
+                losses[objective] += loss.detach().to_kind(Kind::Double);
+                counts[objective] += 1;
+                match &mut comparing {
+                    None => (&loss * (weight / micro_steps)).backward(),
+                    Some(comparing) => {
+                        loss.backward();
+                        comparing.take(self, objective, weight / micro_steps, micro_steps);
+                    }
+                }
             }
+        }
+        if let Some(comparing) = &comparing {
+            comparing.finish_gradient(self, size.weights, micro_steps);
         }
 
         let body_norm = clip_grad_norm(&self.body.params, self.clip);
         let head_norm = self.heads.as_ref().map(|heads| clip_grad_norm(&heads.params, self.clip));
-        // One transfer from the device: the losses, then the norms.
-        let figures = read(losses.iter().chain([&body_norm]).chain(&head_norm));
+        // One transfer from the device: the losses, the norms, and what was compared.
+        let compared = comparing.as_ref().map(Comparing::figures).unwrap_or_default();
+        let mut figures = read(losses.iter().chain([&body_norm]).chain(&head_norm).chain(&compared));
+        let compared = figures.split_off(figures.len() - compared.len());
         let (losses, norms) = figures.split_at(losses.len());
         if let Some(objective) = losses.iter().position(|loss| !loss.is_finite()) {
             return Err(NotFinite::Loss(objective));
@@ -169,12 +206,29 @@ impl Trainer {
         if let Some(group) = norms.iter().position(|norm| !norm.is_finite()) {
             return Err(if group == 0 { NotFinite::BodyGradient } else { NotFinite::HeadGradient });
         }
+        if compared.iter().any(|figure| !figure.is_finite()) {
+            return Err(NotFinite::Dev);
+        }
 
         self.body.optimiser.step(&self.body.params, size.lr_factor);
         if let Some(heads) = &mut self.heads {
             heads.optimiser.step(&heads.params, size.lr_factor);
         }
-        Ok(losses.to_vec())
+        let comparison = comparing.map(|comparing| comparing.finish(self, &compared)).transpose()?;
+        let losses = losses
+            .iter()
+            .zip(counts)
+            .map(|(sum, count)| (count > 0).then(|| sum / f64::from(count)))
+            .collect();
+        Ok(Stepped { losses, comparison })
+    }
+
+    /// Sets every gradient to 0.
+    pub fn zero_grad(&mut self) {
+        self.body.params.zero_grad();
+        if let Some(heads) = &mut self.heads {
+            heads.params.zero_grad();
+        }
     }
 
     /// Whether every parameter is finite.
@@ -197,7 +251,7 @@ impl Trainer {
 }
 
 /// The values of scalars of float64, read in one go.
-fn read<'a>(scalars: impl Iterator<Item = &'a Tensor>) -> Vec<f64> {
+pub fn read<'a>(scalars: impl Iterator<Item = &'a Tensor>) -> Vec<f64> {
     let scalars: Vec<&Tensor> = scalars.collect();
     let mut values = vec![0.0; scalars.len()];
     Tensor::stack(&scalars, 0).to_device(Device::Cpu).copy_data(&mut values, scalars.len());

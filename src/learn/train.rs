@@ -1,81 +1,26 @@
-//! The training loop: end-task and auxiliary objectives at once, with fixed weights (MT-TARTAN; Dery et
-//! al. 2022). With one objective it is plain fine-tuning, or plain pre-training.
+//! THE training loop: end-task and auxiliary objectives at once, with weights that are given (MT-TARTAN)
+//! or learned on the way (META-TARTAN; Dery et al. 2022). With one objective it is plain fine-tuning, or
+//! plain pre-training.
 
-use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use tartan::action::{self, Length, Metric, Vocabulary};
-use tartan::data::batch::{Batch, Order};
-use tartan::data::mask::mask;
-use tartan::data::rng;
-use tartan::data::split::Split;
-use tch::{Device, Kind};
 
-use super::config::{Config, Spec};
-use super::encoder::{Encoder, LmHead};
-use super::head::{self, Head};
+use serde::{Deserialize, Serialize};
+use tartan::action::Metric;
+use tartan::data::batch::Order;
+use tartan::data::split::Split;
+use tch::{Kind, Tensor};
+
+use super::checkpoint::{Checkpoints, State};
+use super::dev::{self, DevTexts};
+use super::job::{Job, Loss};
+use super::meta::Comparison;
 use super::metrics::Confusion;
 use super::optimiser::{lr_factor, warmup_steps};
-use super::params::Params;
 use super::predict::{most_probable, predict};
-use super::step::{Examples, Group, Model, NotFinite, StepSize, Trainer};
-use super::weights::{self, Tensors};
-
-/// An objective and its data.
-#[derive(Debug)]
-pub struct Task {
-    /// What to call it in messages. It reaches no output.
-    pub name: String,
-    /// The loss, bound to its examples.
-    pub loss: Loss,
-    /// The texts to train on, at least one.
-    pub train: Split,
-    /// Texts a micro-step.
-    pub batch: usize,
-}
-
-/// A loss, with all that it needs but the texts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Loss {
-    /// Cross-entropy of the labels.
-    Classify {
-        /// Labels below this number.
-        classes: usize,
-        /// Dropout of the head.
-        dropout: f64,
-    },
-    /// Cross-entropy of the chosen tokens.
-    Mlm {
-        /// The chance of a token to be chosen.
-        rate: f64,
-        /// The mask token.
-        mask: u32,
-    },
-}
-
-/// What to train, on what, and how.
-#[derive(Debug)]
-pub struct Job {
-    /// How.
-    pub settings: action::Train,
-    /// The encoder's configuration.
-    pub config: Config,
-    /// The tokens' meaning.
-    pub vocabulary: Vocabulary,
-    /// The encoder and the LM head to start from.
-    pub weights: Tensors,
-    /// The end-task's head to start from, under `dense` and `out_proj`; absent: a fresh one.
-    pub head: Option<Tensors>,
-    /// The objectives, the end-task first where there is one.
-    pub tasks: Vec<Task>,
-    /// One coefficient an objective.
-    pub coefficients: Vec<f64>,
-    /// Whether the first of `tasks` is the end-task.
-    pub end_task: bool,
-    /// The end-task's dev split, where it has one.
-    pub dev: Option<Split>,
-    /// Where to compute.
-    pub device: Device,
-}
+use super::step::{Group, NotFinite, StepSize, Stepped, Trainer};
+use super::weighting::Weighting;
+use super::weights::Tensors;
 
 /// What training made.
 #[derive(Debug)]
@@ -86,12 +31,14 @@ pub struct Outcome {
     pub head: Option<Tensors>,
     /// A line an evaluated or logged step.
     pub history: Vec<HistoryLine>,
+    /// A line a step, and one for the start.
+    pub weights_log: Vec<WeightsLine>,
     /// How it went.
     pub summary: Summary,
 }
 
 /// A line of `history.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryLine {
     /// Optimiser steps done.
     pub step: u64,
@@ -99,13 +46,46 @@ pub struct HistoryLine {
     pub epoch: f64,
     /// The body's learning rate at the last step.
     pub lr: f64,
-    /// Each objective's loss, averaged over the steps since the last line; the end-task's first. Empty
-    /// where there was no step.
-    pub loss: Vec<f64>,
-    /// Each objective's weight.
+    /// Each objective's loss, averaged over the steps since the last line that had one; the end-task's
+    /// first. Null where none had: masking chose no token. Empty where there was no step.
+    pub loss: Vec<Option<f64>>,
+    /// Each objective's weight at the last step.
     pub weights: Vec<f64>,
     /// The end-task's scores on dev, where it was evaluated.
-    pub dev: Option<BTreeMap<&'static str, f64>>,
+    pub dev: Option<BTreeMap<String, f64>>,
+}
+
+/// A line of `weights.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeightsLine {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Each objective's weight after them, which the next step is made with; the end-task's first.
+    pub weights: Vec<f64>,
+    /// The similarity of each objective's gradient of the encoder with the dev gradient in the last step
+    /// (cosine, or inner product), averaged over its micro-steps. Empty where the weights were not updated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub similarities: Vec<f64>,
+    /// The L2 norm of each objective's gradient of the encoder, averaged over the micro-steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub norms: Vec<f64>,
+    /// The L2 norm of the dev gradient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dev_norm: Option<f64>,
+    /// The end-task's loss on the dev gradient's batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dev_loss: Option<f64>,
+    /// The dev head's loss before each step of its fitting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dev_head_losses: Vec<f64>,
+}
+
+impl WeightsLine {
+    fn new(step: u64, weights: Vec<f64>, comparison: Option<Comparison>) -> Self {
+        let (dev_norm, dev_loss) = comparison.as_ref().map(|found| (found.dev_norm, found.dev_loss)).unzip();
+        let Comparison { similarities, norms, dev_head_losses, .. } = comparison.unwrap_or_default();
+        Self { step, weights, similarities, norms, dev_norm, dev_loss, dev_head_losses }
+    }
 }
 
 /// What `train.json` holds.
@@ -125,12 +105,12 @@ pub struct Summary {
     pub metric: &'static str,
     /// Why training stopped: `length` or `patience`.
     pub stopped: &'static str,
-    /// Each objective's weight.
+    /// Each objective's weight at the end.
     pub weights: Vec<f64>,
 }
 
 /// How far training has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Watch {
     /// Optimiser steps done.
     pub step: u64,
@@ -140,6 +120,16 @@ pub struct Watch {
     pub loss: Option<f64>,
     /// The last score on dev.
     pub dev: Option<f64>,
+    /// Each objective's weight, where they are learned.
+    pub weights: Option<Vec<f64>>,
+}
+
+/// Whom training tells what.
+pub struct Listener<'a> {
+    /// How far it has come.
+    pub watch: &'a dyn Fn(Watch),
+    /// What is worth reading.
+    pub note: &'a dyn Fn(String),
 }
 
 /// Why training stopped short.
@@ -163,6 +153,16 @@ pub enum TrainError {
         /// The names of all objectives.
         objectives: Vec<String>,
     },
+    /// A dev loss, or its gradient, that is no number any more.
+    #[error(
+        "the dev loss of `{objective}`, which the weights are learned from, or its gradient is not finite at step {step}"
+    )]
+    Dev {
+        /// The step, from 1.
+        step: u64,
+        /// The end-task's name.
+        objective: String,
+    },
     /// Parameters that are no number any more.
     #[error("parameters are not finite after step {step}")]
     Parameters {
@@ -171,247 +171,308 @@ pub enum TrainError {
     },
 }
 
-/// Trains, and gives back the parameters of the best evaluation on dev; without dev, the last.
-pub fn train(job: &Job, watch: &dyn Fn(Watch)) -> Result<Outcome, TrainError> {
+/// What happened so far: all that training goes on from but the tensors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Log {
+    done: u64,
+    history: Vec<HistoryLine>,
+    weights: Vec<WeightsLine>,
+    /// The losses of the steps since the last line of the history.
+    since_line: Vec<Vec<Option<f64>>>,
+    /// The step whose parameters are the best so far, and its score on dev.
+    best: Option<(u64, f64)>,
+    evaluations_without_better: u64,
+    dev_score: Option<f64>,
+}
+
+/// Trains, and gives back the parameters of the best evaluation on dev; without dev, the last. Goes on from
+/// the last checkpoint where there is one, to the very result that an undisturbed run would have.
+pub fn train(
+    job: &Job,
+    mut checkpoints: Option<Checkpoints>,
+    listener: &Listener<'_>,
+) -> Result<Outcome, TrainError> {
     let settings = &job.settings;
-    let steps = planned_steps(job);
+    let steps = job.planned_steps();
     let warmup_steps = warmup_steps(settings.warmup, steps);
-    let steps_per_epoch = texts_per_epoch(job).div_ceil(texts_per_step(job)).max(1);
+    let steps_per_epoch = job.texts_per_epoch().div_ceil(job.texts_per_step()).max(1);
     let evaluate_every = settings.evaluate_every.unwrap_or(steps_per_epoch).max(1);
     let log_every = steps.div_ceil(100).max(1);
     let micro_steps = usize::try_from(settings.micro_steps.max(1)).unwrap_or(usize::MAX);
 
-    let mut trainer = trainer(job, Kind::Float);
-    let mut orders: Vec<Order> = job
-        .tasks
-        .iter()
-        .enumerate()
-        .map(|(t, task)| Order::new(task.train.len(), settings.seed, &format!("order/{}", purpose(job, t))))
-        .collect();
-
-    let mut history = vec![];
-    let mut since_logged: Vec<Vec<f64>> = vec![];
-    let mut best: Option<Best> = None;
-    let mut evaluations_without_better = 0;
-    let mut stopped = "length";
-    let mut dev_score = None;
-    let mut done = 0;
-
-    // A head that was trained before may be as good as it gets: then training is kept only if dev improves.
-    if job.head.is_some()
-        && let Some(dev) = evaluate(job, &trainer)
-    {
-        let score = dev[settings.metric.name()];
-        dev_score = Some(score);
-        best = Some(Best { step: 0, score, parameters: trainer.snapshot() });
-        history.push(line(job, 0, 0.0, &[], Some(dev)));
+    let mut run = Run::new(job);
+    if !run.resume(checkpoints.as_ref(), listener) {
+        run.start();
     }
-    watch(Watch { step: 0, steps, loss: None, dev: dev_score });
+    run.tell(listener, steps, None);
 
-    while done < steps {
+    while run.log.done < steps && !run.out_of_patience() {
+        let done = run.log.done;
+        let weights = run.weighting.at(done);
         let lr_factor = lr_factor(settings.schedule, done, warmup_steps, steps);
-        let size = StepSize { micro_steps, weights: &job.coefficients, lr_factor };
-        let losses = trainer
-            .step(size, &mut |micro_step, t| {
-                let count = done * micro_steps as u64 + micro_step as u64;
-                next_examples(job, t, &mut orders[t], count)
-            })
-            .map_err(|what| not_finite(job, done + 1, what))?;
-        done += 1;
-        let loss = losses.iter().zip(&job.coefficients).map(|(loss, weight)| loss * weight).sum();
-        since_logged.push(losses);
 
-        let dev = if done % evaluate_every == 0 || done == steps { evaluate(job, &trainer) } else { None };
-        if let Some(dev) = &dev {
-            let score = dev[settings.metric.name()];
-            dev_score = Some(score);
-            if best.as_ref().is_none_or(|best| score > best.score) {
-                best = Some(Best { step: done, score, parameters: trainer.snapshot() });
-                evaluations_without_better = 0;
-            } else {
-                evaluations_without_better += 1;
-            }
+        let size = StepSize { micro_steps, weights: &weights, lr_factor };
+        let stepped = run.step(size).map_err(|what| not_finite(job, done + 1, what))?;
+        run.log.done += 1;
+        let done = run.log.done;
+        let weighted = |(loss, weight): (&Option<f64>, &f64)| loss.unwrap_or(0.0) * weight;
+        let loss: f64 = stepped.losses.iter().zip(&weights).map(weighted).sum();
+        run.log.since_line.push(stepped.losses);
+        if let (Weighting::Learned(learned), Some(comparison)) = (&mut run.weighting, &stepped.comparison) {
+            learned.update(&comparison.similarities);
         }
-        watch(Watch { step: done, steps, loss: Some(loss), dev: dev_score });
-        if dev.is_some() || done % log_every == 0 || done == steps {
-            history.push(line(job, done, settings.body.lr * lr_factor, &since_logged, dev));
-            since_logged.clear();
+        run.log.weights.push(WeightsLine::new(done, run.weighting.at(done), stepped.comparison));
+
+        let dev = if done.is_multiple_of(evaluate_every) || done == steps { run.evaluate() } else { None };
+        run.tell(listener, steps, Some(loss));
+        if dev.is_some() || done.is_multiple_of(log_every) || done == steps {
+            run.write_line(settings.body.lr * lr_factor, weights, dev);
         }
-        if settings.patience > 0 && evaluations_without_better >= settings.patience {
-            stopped = "patience";
-            break;
+        if let Some(checkpoints) = checkpoints.as_mut().filter(|checkpoints| checkpoints.due(done))
+            && done < steps
+            && let Err(error) = checkpoints.save(run.state())
+        {
+            (listener.note)(format!("no checkpoint could be written after step {done}: {error}"));
         }
     }
 
-    let (kept_step, kept_score) = match &best {
-        Some(best) => {
-            trainer.restore(&best.parameters);
-            (best.step, Some(best.score))
+    let stopped = if run.log.done < steps { "patience" } else { "length" };
+    let (kept_step, kept_score) = match (run.log.best, &run.best) {
+        (Some((step, score)), Some(best)) => {
+            run.trainer.restore(best);
+            (step, Some(score))
         }
-        None => (done, None),
+        _ => (run.log.done, None),
     };
-    if !trainer.all_finite() {
+    if !run.trainer.all_finite() {
         return Err(TrainError::Parameters { step: kept_step });
     }
     let summary = Summary {
-        steps: done,
+        steps: run.log.done,
         planned_steps: steps,
         warmup_steps,
         kept_step,
         kept_score,
         metric: settings.metric.name(),
         stopped,
-        weights: job.coefficients.clone(),
+        weights: run.weighting.at(run.log.done),
     };
-    let (weights, head) = trained(job, &trainer);
-    Ok(Outcome { weights, head, history, summary })
+    let (weights, head) = trained(job, &run.trainer);
+    let Log { history, weights: weights_log, .. } = run.log;
+    Ok(Outcome { weights, head, history, weights_log, summary })
 }
 
-/// The best parameters so far.
-struct Best {
-    step: u64,
-    score: f64,
-    parameters: (tch::Tensor, Option<tch::Tensor>),
+/// Training under way.
+struct Run<'j> {
+    job: &'j Job,
+    trainer: Trainer,
+    weighting: Weighting,
+    /// Which texts of each objective come when.
+    orders: Vec<Order>,
+    /// The texts that the weights are learned from.
+    dev_texts: Option<DevTexts<'j>>,
+    /// The texts that checkpoints are chosen on.
+    selection: Option<Cow<'j, Split>>,
+    /// The best parameters so far.
+    best: Option<(Tensor, Option<Tensor>)>,
+    log: Log,
 }
 
-/// What chance is used for, so that each objective has streams of its own.
-fn purpose(job: &Job, task: usize) -> String {
-    match (job.end_task, task) {
-        (true, 0) => "end_task".to_owned(),
-        (true, task) => format!("auxiliary/{}", task - 1),
-        (false, task) => format!("auxiliary/{task}"),
-    }
-}
-
-/// A fresh trainer on the job's parameters, computing in `kind`.
-pub fn trainer(job: &Job, kind: Kind) -> Trainer {
-    let (config, settings) = (&job.config, &job.settings);
-    // An LM head that no objective trains stays as it is: it would only decay.
-    let mut body_specs = config.encoder_params();
-    if trains_lm_head(job) {
-        body_specs.extend(config.lm_head_params());
-    }
-    let body = Params::new(&body_specs, &job.weights, kind, job.device);
-
-    let mut head_specs: Vec<Spec> = vec![];
-    let mut head_tensors = Tensors::new();
-    for (t, task) in job.tasks.iter().enumerate() {
-        let Loss::Classify { classes, .. } = task.loss else { continue };
-        let specs = head_params(job, t, classes);
-        head_tensors.extend(weights::make(&specs, head::INITIALIZER_RANGE, settings.seed, "head/"));
-        head_specs.extend(specs);
-    }
-    if let Some(head) = &job.head {
-        let prefix = head_prefix(job, 0);
-        head_tensors
-            .extend(head.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.shallow_clone())));
-    }
-    let heads = (!head_specs.is_empty()).then(|| Params::new(&head_specs, &head_tensors, kind, job.device));
-
-    let head = |(t, task): (usize, &Task)| match task.loss {
-        Loss::Classify { dropout, .. } => {
-            heads.as_ref().map(|heads| Head::new(heads.leaves(), &head_prefix(job, t), dropout))
+impl<'j> Run<'j> {
+    fn new(job: &'j Job) -> Self {
+        let order = |t: usize| {
+            let purpose = format!("order/{}", job.purpose(t));
+            Order::new(job.tasks[t].train.len(), job.settings.seed, &purpose)
+        };
+        let mut run = Self {
+            job,
+            trainer: job.trainer(Kind::Float),
+            weighting: job.weighting.clone(),
+            orders: (0..job.tasks.len()).map(order).collect(),
+            dev_texts: None,
+            selection: job.dev.as_ref().map(Cow::Borrowed),
+            best: None,
+            log: Log::default(),
+        };
+        if let (Some(meta), Some(dev)) = (job.meta(), &job.dev) {
+            let (texts, selection) = dev::share_out(job, meta, dev);
+            run.dev_texts = Some(texts);
+            if selection.len() < dev.len() {
+                run.selection = Some(Cow::Owned(dev.select(&selection)));
+            }
         }
-        Loss::Mlm { .. } => None,
-    };
-    let model = Model {
-        encoder: Encoder::new(config, i64::from(job.vocabulary.pad), body.leaves()),
-        lm_head: trains_lm_head(job).then(|| LmHead::new(config, body.leaves())),
-        heads: job.tasks.iter().enumerate().map(head).collect(),
-    };
-    Trainer {
-        model,
-        body: Group::new(body, settings.body),
-        heads: heads.map(|heads| Group::new(heads, settings.head)),
-        dropout: settings.dropout,
-        clip: settings.clip,
+        run
     }
-}
 
-fn trains_lm_head(job: &Job) -> bool {
-    job.tasks.iter().any(|task| matches!(task.loss, Loss::Mlm { .. }))
-}
-
-fn head_prefix(job: &Job, task: usize) -> String {
-    format!("{}.", purpose(job, task))
-}
-
-fn head_params(job: &Job, task: usize, classes: usize) -> Vec<Spec> {
-    let classes = i64::try_from(classes).unwrap_or(i64::MAX);
-    head::params(&head_prefix(job, task), job.config.hidden, classes)
-}
-
-/// What objective `t` trains on in its micro-step `count`, counted from the start of training. Seeds
-/// libtorch's generator for the dropout that follows.
-fn next_examples(job: &Job, t: usize, order: &mut Order, count: u64) -> Examples {
-    let task = &job.tasks[t];
-    let (seed, purpose) = (job.settings.seed, purpose(job, t));
-    let batch = Batch::collate(&task.train, &order.next(task.batch), job.vocabulary.pad);
-    let examples = match task.loss {
-        Loss::Classify { .. } => Examples::classify(&batch, job.device),
-        Loss::Mlm { rate, mask: mask_token } => {
-            let mut stream = rng::stream(seed, &format!("mask/{purpose}"), count);
-            let masked = mask(&batch, &job.vocabulary, mask_token, rate, &mut stream);
-            Examples::mlm(&batch, &masked, job.device)
+    /// What comes before the first step.
+    fn start(&mut self) {
+        self.log.weights.push(WeightsLine::new(0, self.weighting.at(0), None));
+        // A head that was trained before may be as good as it gets: then training is kept only if dev improves.
+        if self.job.head.is_some()
+            && let Some(dev) = self.evaluate()
+        {
+            self.write_line(0.0, self.weighting.at(0), Some(dev));
         }
-    };
-    tch::manual_seed(rng::seed_of(seed, &format!("dropout/{purpose}"), count).cast_signed());
-    examples
-}
-
-/// The end-task's scores on dev by every metric; none without an end-task or a dev split.
-fn evaluate(job: &Job, trainer: &Trainer) -> Option<BTreeMap<&'static str, f64>> {
-    let dev = job.dev.as_ref()?;
-    let (task, head) = (job.tasks.first()?, trainer.model.heads.first()?.as_ref()?);
-    let Loss::Classify { classes, .. } = task.loss else { return None };
-    let probabilities =
-        predict(&trainer.model.encoder, head, dev, job.vocabulary.pad, task.batch, job.device, &|_| ());
-    let confusion = Confusion::of(&dev.labels, probabilities.iter().map(|row| most_probable(row)), classes);
-    Some(Metric::ALL.into_iter().map(|metric| (metric.name(), confusion.score(metric))).collect())
-}
-
-fn line(
-    job: &Job,
-    step: u64,
-    lr: f64,
-    losses: &[Vec<f64>],
-    dev: Option<BTreeMap<&'static str, f64>>,
-) -> HistoryLine {
-    let mean = |t: usize| losses.iter().map(|losses| losses[t]).sum::<f64>() / losses.len() as f64;
-    HistoryLine {
-        step,
-        epoch: (step * texts_per_step(job)) as f64 / texts_per_epoch(job) as f64,
-        lr,
-        loss: if losses.is_empty() { vec![] } else { (0..job.tasks.len()).map(mean).collect() },
-        weights: job.coefficients.clone(),
-        dev,
     }
-}
 
-/// Texts of the largest auxiliary corpus, or of the end-task where there is none.
-fn texts_per_epoch(job: &Job) -> u64 {
-    let auxiliary = job.tasks.iter().skip(usize::from(job.end_task)).map(|task| task.train.len()).max();
-    auxiliary
-        .or_else(|| job.tasks.first().map(|task| task.train.len()))
-        .map_or(1, |texts| texts.max(1) as u64)
-}
+    fn step(&mut self, size: StepSize<'_>) -> Result<Stepped, NotFinite> {
+        let Self { job, trainer, orders, dev_texts, log, .. } = self;
+        let first = log.done * size.micro_steps as u64;
+        let mut examples = |micro_step: usize, t: usize| {
+            let texts = orders[t].next(job.tasks[t].batch);
+            job.examples(t, &texts, first + micro_step as u64)
+        };
+        let Some(dev_texts) = dev_texts else { return trainer.step(size, &mut examples, None) };
+        let mut dev_examples = |which| dev_texts.next(job, which, log.done);
+        let mut probe = job.probe(log.done, &mut dev_examples);
+        trainer.step(size, &mut examples, probe.as_mut())
+    }
 
-/// Texts that an optimiser step takes of the corpus that an epoch is counted by.
-fn texts_per_step(job: &Job) -> u64 {
-    let batch = job.tasks.last().map_or(1, |task| task.batch) as u64;
-    batch.saturating_mul(job.settings.micro_steps).max(1)
-}
+    fn out_of_patience(&self) -> bool {
+        let patience = self.job.settings.patience;
+        patience > 0 && self.log.evaluations_without_better >= patience
+    }
 
-/// Optimiser steps to do.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of steps, at least 0")]
-fn planned_steps(job: &Job) -> u64 {
-    match job.settings.length {
-        Length::Steps(steps) => steps,
-        Length::Epochs(epochs) => {
-            let steps = epochs * texts_per_epoch(job) as f64 / texts_per_step(job) as f64;
-            // A hair less, so that 1.1 epochs of 10 steps are 11 and not 12.
-            ((steps - 1e-9).ceil() as u64).max(1)
+    /// The end-task's scores on dev by every metric, and whether they are the best so far; none without an
+    /// end-task or a dev split.
+    fn evaluate(&mut self) -> Option<BTreeMap<String, f64>> {
+        let job = self.job;
+        let dev = self.selection.as_deref()?;
+        let (task, head) = (job.tasks.first()?, self.trainer.model.heads.first()?.as_ref()?);
+        let Loss::Classify { classes, .. } = task.loss else { return None };
+        let probabilities =
+            predict(&self.trainer.model.encoder, head, dev, task.batch, job.layout(), &|_| ());
+        let confusion =
+            Confusion::of(&dev.labels, probabilities.iter().map(|row| most_probable(row)), classes);
+
+        let score = confusion.score(job.settings.metric);
+        self.log.dev_score = Some(score);
+        if self.log.best.is_none_or(|(_, best)| score > best) {
+            self.log.best = Some((self.log.done, score));
+            self.log.evaluations_without_better = 0;
+            self.best = Some(self.trainer.snapshot());
+        } else {
+            self.log.evaluations_without_better += 1;
         }
+        Some(
+            Metric::ALL
+                .into_iter()
+                .map(|metric| (metric.name().to_owned(), confusion.score(metric)))
+                .collect(),
+        )
+    }
+
+    /// Closes a line of the history.
+    fn write_line(&mut self, lr: f64, weights: Vec<f64>, dev: Option<BTreeMap<String, f64>>) {
+        let losses = std::mem::take(&mut self.log.since_line);
+        let mean = |t: usize| {
+            let losses: Vec<f64> = losses.iter().filter_map(|losses| losses[t]).collect();
+            (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64)
+        };
+        let (step, job) = (self.log.done, self.job);
+        self.log.history.push(HistoryLine {
+            step,
+            epoch: (step * job.texts_per_step()) as f64 / job.texts_per_epoch() as f64,
+            lr,
+            loss: if losses.is_empty() { vec![] } else { (0..job.tasks.len()).map(mean).collect() },
+            weights,
+            dev,
+        });
+    }
+
+    fn tell(&self, listener: &Listener<'_>, steps: u64, loss: Option<f64>) {
+        let step = self.log.done;
+        let weights = self.job.meta().map(|_| self.weighting.at(step));
+        (listener.watch)(Watch { step, steps, loss, dev: self.log.dev_score, weights });
+    }
+
+    /// What to go on from.
+    fn state(&self) -> State {
+        let mut tensors = Tensors::new();
+        let mut add = |name: &str, tensor: &Tensor| {
+            tensors.insert(name.to_owned(), tensor.shallow_clone());
+        };
+        let mut optimiser_steps = [0; 2];
+        for (at, (name, group)) in self.groups().into_iter().enumerate() {
+            let (first, second, steps) = group.optimiser.state();
+            add(name, group.params.flat());
+            add(&format!("{name}/first_moment"), first);
+            add(&format!("{name}/second_moment"), second);
+            optimiser_steps[at] = steps;
+        }
+        if let Some((body, heads)) = &self.best {
+            add("best/body", body);
+            if let Some(heads) = heads {
+                add("best/heads", heads);
+            }
+        }
+        let dev = self.dev_texts.iter().flat_map(|texts| [&texts.fit.order, &texts.gradient.order]);
+        let meta = match &self.weighting {
+            Weighting::Learned(learned) => Some(learned.state().clone()),
+            Weighting::Fixed(_) | Weighting::Replayed(_) => None,
+        };
+        let taken = self.orders.iter().chain(dev).map(Order::taken).collect();
+        State { log: self.log.clone(), taken, meta, optimiser_steps, tensors }
+    }
+
+    fn groups(&self) -> Vec<(&'static str, &Group)> {
+        [("body", &self.trainer.body)]
+            .into_iter()
+            .chain(self.trainer.heads.iter().map(|heads| ("heads", heads)))
+            .collect()
+    }
+
+    /// Goes on from the last checkpoint, if there is one that can be gone on from.
+    fn resume(&mut self, checkpoints: Option<&Checkpoints>, listener: &Listener<'_>) -> bool {
+        let (state, why_not) = checkpoints.map(Checkpoints::load).unwrap_or_default();
+        let why_not = why_not.or_else(|| match &state {
+            Some(state) if !self.fits(state) => Some("it is of another model".to_owned()),
+            _ => None,
+        });
+        if let Some(why) = why_not {
+            (listener.note)(format!("the checkpoint of an earlier attempt is not used: {why}"));
+            return false;
+        }
+        let Some(state) = state else { return false };
+        (listener.note)(format!(
+            "goes on after step {}, from the checkpoint of an earlier attempt",
+            state.log.done
+        ));
+        let tensors = &state.tensors;
+        let groups = [Some(&mut self.trainer.body), self.trainer.heads.as_mut()];
+        for ((name, group), steps) in ["body", "heads"].into_iter().zip(groups).zip(state.optimiser_steps) {
+            let Some(group) = group else { continue };
+            group.params.restore(&tensors[name]);
+            let moment = |which: &str| &tensors[&format!("{name}/{which}_moment")];
+            group.optimiser.set_state(moment("first"), moment("second"), steps);
+        }
+        let device = self.job.device;
+        let best = |name: &str| tensors.get(name).map(|tensor| tensor.to_device(device));
+        self.best = best("best/body").map(|body| (body, best("best/heads")));
+        if let (Weighting::Learned(learned), Some(meta)) = (&mut self.weighting, state.meta) {
+            learned.set_state(meta);
+        }
+        let dev =
+            self.dev_texts.iter_mut().flat_map(|texts| [&mut texts.fit.order, &mut texts.gradient.order]);
+        for (order, taken) in self.orders.iter_mut().chain(dev).zip(state.taken) {
+            order.resume(taken);
+        }
+        self.log = state.log;
+        true
+    }
+
+    /// Whether a state has the tensors of this model.
+    fn fits(&self, state: &State) -> bool {
+        let has =
+            |name: &str, like: &Tensor| state.tensors.get(name).is_some_and(|t| t.size() == like.size());
+        let fits = |(name, group): (&'static str, &Group)| {
+            let flat = group.params.flat();
+            has(name, flat)
+                && has(&format!("{name}/first_moment"), flat)
+                && has(&format!("{name}/second_moment"), flat)
+                && (state.log.best.is_none() || has(&format!("best/{name}"), flat))
+        };
+        self.groups().into_iter().all(fits)
     }
 }
 
@@ -421,6 +482,7 @@ fn not_finite(job: &Job, step: u64, what: NotFinite) -> TrainError {
         NotFinite::Loss(t) => TrainError::Loss { step, objective: job.tasks[t].name.clone() },
         NotFinite::BodyGradient => TrainError::Gradient { step, part: "encoder", objectives: objectives() },
         NotFinite::HeadGradient => TrainError::Gradient { step, part: "heads", objectives: objectives() },
+        NotFinite::Dev => TrainError::Dev { step, objective: job.tasks[0].name.clone() },
     }
 }
 
@@ -431,9 +493,9 @@ fn trained(job: &Job, trainer: &Trainer) -> (Tensors, Option<Tensors>) {
         job.weights.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
     let leaves = trainer.body.params.leaves();
     weights.extend(leaves.iter().map(|(name, tensor)| (name.clone(), tensor.detach())));
-    let prefix = head_prefix(job, 0);
+    let prefix = job.head_prefix(0);
     let head = trainer.heads.as_ref().filter(|_| job.end_task).map(|heads| {
-        let of_end_task = |(name, tensor): (&String, &tch::Tensor)| {
+        let of_end_task = |(name, tensor): (&String, &Tensor)| {
             Some((name.strip_prefix(&prefix)?.to_owned(), tensor.detach()))
         };
         heads.params.leaves().iter().filter_map(of_end_task).collect()
@@ -441,5 +503,7 @@ fn trained(job: &Job, trainer: &Trainer) -> (Tensors, Option<Tensors>) {
     (weights, head)
 }
 
+#[cfg(test)]
+mod learning;
 #[cfg(test)]
 mod tests;

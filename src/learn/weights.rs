@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use rand::Rng as _;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
@@ -189,19 +190,36 @@ pub fn write(tensors: &Tensors, metadata: Option<(&str, String)>) -> Result<Vec<
     Ok(safetensors::serialize(tensors.iter().map(|(name, tensor)| (name, Floats::of(tensor))), metadata)?)
 }
 
-/// A tensor's shape and little-endian float32 bytes.
+/// Writes tensors in float32 into a file, one after the other: no more than one is in memory twice.
+pub fn write_file(tensors: &Tensors, path: &Path) -> Result<(), WeightsError> {
+    let views: Vec<(&String, Floats)> =
+        tensors.iter().map(|(name, tensor)| (name, Floats::of(tensor))).collect();
+    Ok(safetensors::serialize_to_file(views, None, path)?)
+}
+
+/// Every tensor of a file, as they are.
+pub fn read_all(bytes: &[u8]) -> Result<Tensors, WeightsError> {
+    let file = SafeTensors::deserialize(bytes)?;
+    let mut tensors = Tensors::new();
+    for (name, view) in file.tensors() {
+        let shape: Vec<i64> = view.shape().iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
+        let tensor =
+            fitting(&view, &shape).map_err(|how| WeightsError::Misfit(vec![format!("`{name}` {how}")]))?;
+        tensors.insert(name, tensor);
+    }
+    Ok(tensors)
+}
+
+/// A tensor as little-endian float32, brought over and copied only when its bytes are asked for.
 struct Floats {
     shape: Vec<usize>,
-    bytes: Vec<u8>,
+    tensor: Tensor,
 }
 
 impl Floats {
     fn of(tensor: &Tensor) -> Self {
-        let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
-        let mut bytes = vec![0; tensor.numel() * 4];
-        tensor.copy_data_u8(&mut bytes, tensor.numel());
         let shape = tensor.size().iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-        Self { shape, bytes }
+        Self { shape, tensor: tensor.detach() }
     }
 }
 
@@ -213,10 +231,13 @@ impl View for Floats {
         &self.shape
     }
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
+        let tensor = self.tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+        let mut bytes = vec![0; self.data_len()];
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        Cow::Owned(bytes)
     }
     fn data_len(&self) -> usize {
-        self.bytes.len()
+        self.shape.iter().product::<usize>() * 4
     }
 }
 

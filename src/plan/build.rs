@@ -68,6 +68,7 @@ impl<'a> Builder<'a> {
         let block = &point.stages[name];
         let mut inputs = Inputs { here, found: BTreeMap::new(), complete: true };
         let mut objective_names = vec![];
+        let mut checkpoint = None;
         let mut deliver_to: Option<&Source> = None;
         let action = match block {
             Block::Broken => return None,
@@ -82,19 +83,7 @@ impl<'a> Builder<'a> {
             Block::Tokenize { tokenizer, splits, sample_of, action } => {
                 inputs.output(roles::TOKENIZER, tokenizer, roles::TOKENIZER);
                 inputs.output(roles::VOCABULARY, tokenizer, roles::VOCABULARY);
-                for (split, file) in splits {
-                    let role = format!("source/{split}");
-                    match file {
-                        SplitFile::Local(Source { path, name, .. }) => {
-                            inputs.file(&role, path, name, self.digests);
-                        }
-                        SplitFile::Remote(remote) => {
-                            let node = self.fetch(index, remote);
-                            let file = roles::FETCHED.to_owned();
-                            inputs.found.insert(role, Input::Output { node, file });
-                        }
-                    }
-                }
+                self.splits(index, splits, &mut inputs);
                 if let Some(of) = sample_of {
                     inputs.output("sample/sizes.json", of, roles::SIZES);
                 }
@@ -106,7 +95,8 @@ impl<'a> Builder<'a> {
                 inputs.output("data/vocabulary.json", tokenizer_of(point, data)?, roles::VOCABULARY);
                 Action::Objective(action.clone())
             }
-            Block::Train { init, end_task, auxiliary, action } => {
+            Block::Train { init, end_task, auxiliary, weights_from, checkpoint: every, action } => {
+                checkpoint = *every;
                 inputs.model("init", init, point);
                 if let Some(end_task) = end_task {
                     inputs.objective("end_task", end_task, point, true);
@@ -117,7 +107,14 @@ impl<'a> Builder<'a> {
                     self.check_tokenizer(point, init, objective, diagnostics);
                 }
                 objective_names.extend(end_task.iter().chain(auxiliary).map(|of| of.stage.clone()));
-                Action::Train(action.clone())
+                if let Some(from) = weights_from {
+                    inputs.output(&format!("weights/{}", roles::WEIGHTS_LOG), from, roles::WEIGHTS_LOG);
+                }
+                if action.learns_weights() {
+                    Action::LearnWeights(action.clone())
+                } else {
+                    Action::Train(action.clone())
+                }
             }
             Block::Evaluate { model, data, action, .. } => {
                 inputs.model("model", model, point);
@@ -150,6 +147,7 @@ impl<'a> Builder<'a> {
             inputs: inputs.found,
             objective_names,
             urls: vec![],
+            checkpoint,
             deliver_to: vec![],
         };
         let id = self.place(index, node);
@@ -177,6 +175,23 @@ impl<'a> Builder<'a> {
         id
     }
 
+    /// The files of a tokenize stage's splits.
+    fn splits(&mut self, index: usize, splits: &BTreeMap<String, SplitFile>, inputs: &mut Inputs) {
+        for (split, file) in splits {
+            let role = format!("source/{split}");
+            match file {
+                SplitFile::Local(Source { path, name, .. }) => {
+                    inputs.file(&role, path, name, self.digests);
+                }
+                SplitFile::Remote(remote) => {
+                    let node = self.fetch(index, remote);
+                    let file = roles::FETCHED.to_owned();
+                    inputs.found.insert(role, Input::Output { node, file });
+                }
+            }
+        }
+    }
+
     /// The node that fetches a file: one for each digest, whatever URLs are said to have it.
     fn fetch(&mut self, index: usize, remote: &Remote) -> NodeId {
         let stage = name_of(&remote.url);
@@ -190,6 +205,7 @@ impl<'a> Builder<'a> {
                 inputs: BTreeMap::new(),
                 objective_names: vec![],
                 urls: vec![],
+                checkpoint: None,
                 deliver_to: vec![],
             },
         );

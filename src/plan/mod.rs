@@ -16,7 +16,7 @@ pub use outline::{Outline, outline};
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::action::{Action, Manifest};
+use crate::action::{Action, Checkpoint, Manifest};
 use crate::digest::Digest;
 
 /// A node of a plan. Ids count up in an order in which every node comes after those it needs.
@@ -62,6 +62,8 @@ pub struct Node {
     pub objective_names: Vec<String>,
     /// Where a `fetch` finds its file, in the order to try.
     pub urls: Vec<String>,
+    /// How often it leaves a checkpoint.
+    pub checkpoint: Option<Checkpoint>,
     /// Folders to which its outputs are copied (`export: {to: …}`).
     pub deliver_to: Vec<PathBuf>,
 }

@@ -26,6 +26,7 @@ enum Wanted {
     Init,
     Model,
     Classifier,
+    LearnWeights,
 }
 
 impl Wanted {
@@ -35,12 +36,16 @@ impl Wanted {
             Self::Tokenize => "a `tokenize` stage",
             Self::Objective => "an `objective` stage",
             Self::EndTask => "an `objective` stage that classifies",
-            Self::Init | Self::Model => "an `encoder` or `train` stage",
-            Self::Classifier => "a `train` stage with an end-task",
+            Self::Init | Self::Model => "an `encoder`, `train` or `learn-weights` stage",
+            Self::Classifier => "a `train` or `learn-weights` stage with an end-task",
+            Self::LearnWeights => "a `learn-weights` stage",
         }
     }
 
     fn fits(self, block: &Block) -> bool {
+        if let (Self::LearnWeights, Block::Train { action, .. }) = (self, block) {
+            return action.learns_weights();
+        }
         matches!(
             (self, block),
             (_, Block::Broken)
@@ -64,10 +69,11 @@ fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
             names
         }
         Block::Objective { data, .. } => vec![(data, Wanted::Tokenize)],
-        Block::Train { init, end_task, auxiliary, .. } => {
+        Block::Train { init, end_task, auxiliary, weights_from, .. } => {
             let mut names = vec![(init, Wanted::Init)];
             names.extend(end_task.iter().map(|of| (of, Wanted::EndTask)));
             names.extend(auxiliary.iter().map(|of| (of, Wanted::Objective)));
+            names.extend(weights_from.iter().map(|of| (of, Wanted::LearnWeights)));
             names
         }
         Block::Evaluate { model, data, .. } => vec![(model, Wanted::Classifier), (data, Wanted::Tokenize)],
@@ -254,6 +260,7 @@ impl<'a> Walk<'a> {
                 self.done.insert(name);
                 self.order.push(name);
                 self.check_splits(block);
+                self.check_weights(block);
                 continue;
             };
             stack.push((name, next + 1));
@@ -313,6 +320,12 @@ impl<'a> Walk<'a> {
             Block::Objective { data, .. } => (data, &data.at, "train"),
             Block::Tokenize { sample_of: Some(of), .. } => (of, &of.at, "train"),
             Block::Evaluate { data, split_at, action, .. } => (data, split_at, action.split.as_str()),
+            Block::Train { end_task: Some(end_task), action, .. } if action.learns_weights() => {
+                match self.point.stages.get(&end_task.stage) {
+                    Some(Block::Objective { data, .. }) => (data, &end_task.at, "dev"),
+                    _ => return,
+                }
+            }
             _ => return,
         };
         let Some(found) = splits(data) else { return };
@@ -322,6 +335,31 @@ impl<'a> Walk<'a> {
             let reference = Ref { stage: data.stage.clone(), at: at.clone() };
             self.fault(&reference, fault);
         }
+    }
+
+    /// Whether the weights that a block takes from another stage are those of its own objectives.
+    fn check_weights(&mut self, block: &'a Block) {
+        let Block::Train { end_task, auxiliary, weights_from: Some(from), .. } = block else { return };
+        let Some(Block::Train { end_task: learned_end_task, auxiliary: learned, .. }) =
+            self.point.stages.get(&from.stage)
+        else {
+            return;
+        };
+        let names = |end_task: &Option<Ref>, auxiliary: &[Ref]| {
+            end_task.iter().chain(auxiliary).map(|of| of.stage.clone()).collect::<Vec<_>>()
+        };
+        let (here, there) = (names(end_task, auxiliary), names(learned_end_task, learned));
+        if here == there {
+            return;
+        }
+        let fault = Diagnostic::error(format!(
+            "`{}` learned the weights of `{}`, and this stage trains on `{}`",
+            from.stage,
+            there.join("`, `"),
+            here.join("`, `")
+        ))
+        .help("name the same `end_task` and the same `auxiliary` objectives in the same order");
+        self.fault(from, fault);
     }
 
     fn fault(&mut self, reference: &Ref, fault: Diagnostic) {

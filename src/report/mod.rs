@@ -4,6 +4,7 @@
 
 pub mod changes;
 mod event_log;
+pub mod figure;
 pub mod graph;
 mod progress;
 pub mod table;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::digests::Pins;
-use super::fields::{Faults, Fields, Range, list, number, whole};
+use super::fields::{Faults, Fields, Range, list, whole};
 use super::vars::Vars;
 use super::yaml::{At, Node};
-use super::{Block, Ref, Source, splits};
-use crate::action::{self, AdamW, Encoder, Format, Length, Metric, Sample, Schedule, Tokenize, Weights};
+use super::{Block, Ref, Source, splits, training};
+use crate::action::{self, Encoder, Format, Metric, Sample, Tokenize};
 use crate::diag::{Diagnostic, nearest};
 
-const KINDS: [&str; 6] = ["encoder", "tokenize", "objective", "train", "evaluate", "export"];
+const KINDS: [&str; 7] = ["encoder", "tokenize", "objective", "train", "learn-weights", "evaluate", "export"];
 const SPLITS: [(&str, ()); 3] = [("train", ()), ("dev", ()), ("test", ())];
 
 /// Reads a stage: one key, its kind, over a block of that kind's fields.
@@ -53,7 +53,8 @@ pub(super) fn read(
         "encoder" => encoder(fields, folder),
         "tokenize" => tokenize(fields, folder, pins),
         "objective" => objective(fields, vars),
-        "train" => train(fields, vars),
+        "train" => training::train(fields, vars),
+        "learn-weights" => training::learn_weights(fields, vars),
         "evaluate" => evaluate(fields),
         _ => export(fields, folder),
     }
@@ -209,163 +210,7 @@ fn objective(mut fields: Fields, vars: &Vars) -> Option<Block> {
     block
 }
 
-fn train(mut fields: Fields, vars: &Vars) -> Option<Block> {
-    let init = required_ref(&mut fields, "init", "the encoder or train stage to start from");
-    let before = fields.faults.len();
-    let end_task = fields.text("end_task").map(|(stage, at)| Ref { stage, at });
-    let auxiliary: Vec<Ref> = fields
-        .texts("auxiliary")
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(stage, at)| Ref { stage, at })
-        .collect();
-    let objectives: Vec<&Ref> = end_task.iter().chain(&auxiliary).collect();
-    // Names that could not be read have been reported; nothing follows from them.
-    let names_are_sound = fields.faults.len() == before;
-    if objectives.is_empty() && names_are_sound {
-        fields.missing("end_task", "a train stage has an `end_task`, `auxiliary` objectives, or both");
-    }
-    for (i, objective) in objectives.iter().enumerate() {
-        if objectives[..i].iter().any(|other| other.stage == objective.stage) {
-            let fault = Diagnostic::error(format!("objective `{}` is named twice", objective.stage));
-            fields.fault(objective.at.clone(), fault);
-        }
-    }
-    let weights = if names_are_sound {
-        weights(&mut fields, &objectives)
-    } else {
-        fields.raw("weights");
-        Weights::Uniform
-    };
-
-    let before = fields.faults.len();
-    let epochs = fields.number("epochs", Range::Positive).map(Length::Epochs);
-    let steps = fields.count("steps", 1).map(Length::Steps);
-    let length = match (epochs, steps) {
-        (Some(length), None) | (None, Some(length)) => Some(length),
-        (Some(_), Some(_)) => {
-            let at = fields.at.key("steps").on_key();
-            fields.fault(
-                at,
-                Diagnostic::error("`epochs` and `steps` exclude each other").help("keep one of them"),
-            );
-            None
-        }
-        (None, None) => {
-            if fields.faults.len() == before {
-                fields.missing("epochs", "how long to train, in `epochs` or `steps`");
-            }
-            None
-        }
-    };
-    let betas = fields.take("betas");
-    let betas = match betas {
-        None => (0.9, 0.98),
-        Some((node, at)) => betas_of(&node).unwrap_or_else(|| {
-            let fault = Diagnostic::error(format!(
-                "`betas` is two numbers, at least 0 and below 1, not {}",
-                node.what()
-            ));
-            fields.fault(at, fault);
-            (0.9, 0.98)
-        }),
-    };
-    let body = AdamW {
-        lr: fields.number("lr", Range::NotNegative).unwrap_or(1e-4),
-        weight_decay: fields.number("weight_decay", Range::NotNegative).unwrap_or(0.01),
-        betas,
-        eps: fields.number("eps", Range::Positive).unwrap_or(1e-6),
-    };
-    let mut head = AdamW { lr: 1e-3, weight_decay: 0.1, ..body };
-    if let Some((node, at)) = fields.raw("head")
-        && let Some(mut fields) = Fields::of(node, "`head`", at, vars, fields.faults)
-    {
-        head.lr = fields.number("lr", Range::NotNegative).unwrap_or(head.lr);
-        head.weight_decay = fields.number("weight_decay", Range::NotNegative).unwrap_or(head.weight_decay);
-        fields.finish("a `head` block");
-    }
-    let action = action::Train {
-        weights,
-        length: length.unwrap_or(Length::Steps(1)),
-        batch: fields.count("batch", 1).unwrap_or(64),
-        auxiliary_batch: fields.count("auxiliary_batch", 1).unwrap_or(64),
-        micro_steps: fields.count("micro_steps", 1).unwrap_or(2),
-        body,
-        head,
-        schedule: fields
-            .word("schedule", &[("linear", Schedule::Linear), ("constant", Schedule::Constant)])
-            .unwrap_or_default(),
-        warmup: fields.number("warmup", Range::BelowOne).unwrap_or(0.06),
-        clip: fields.number("clip", Range::NotNegative).unwrap_or(1.0),
-        evaluate_every: Some(fields.count("evaluate_every", 1).unwrap_or(30)),
-        patience: fields.count("patience", 0).unwrap_or(20),
-        metric: fields.word("metric", &metrics()).unwrap_or(Metric::MacroF1),
-        dropout: fields.truth("dropout").unwrap_or(true),
-        seed: fields.count("seed", 0).unwrap_or(0),
-    };
-    fields.finish("a `train` block");
-    Some(Block::Train { init: init?, end_task, auxiliary, action })
-}
-
-fn betas_of(node: &Node) -> Option<(f64, f64)> {
-    let Node::List(items) = node else { return None };
-    let [first, second] = items.as_slice() else { return None };
-    let (first, second) = (number(first)?, number(second)?);
-    let sound = |beta: f64| (0.0..1.0).contains(&beta);
-    (sound(first) && sound(second)).then_some((first, second))
-}
-
-/// `weights: uniform`, or a number for each objective by its stage's name.
-fn weights(fields: &mut Fields, objectives: &[&Ref]) -> Weights {
-    let Some((node, at)) = fields.take("weights") else { return Weights::Uniform };
-    let names: Vec<&str> = objectives.iter().map(|objective| objective.stage.as_str()).collect();
-    let Node::Map(given) = node else {
-        if node != Node::Text("uniform".to_owned()) {
-            let fault = Diagnostic::error(format!(
-                "`weights` is `uniform` or a number for each objective, not {}",
-                node.what()
-            ))
-            .help(format!("write `weights: {{{}: 0.5, …}}`", names.first().unwrap_or(&"end-task")));
-            fields.fault(at, fault);
-        }
-        return Weights::Uniform;
-    };
-    let mut values = vec![];
-    for name in &names {
-        match given.iter().find(|(key, _)| key == name).map(|(_, node)| (node, number(node))) {
-            Some((_, Some(weight))) if weight >= 0.0 && weight.is_finite() => values.push(weight),
-            Some((node, _)) => {
-                let fault = Diagnostic::error(format!(
-                    "the weight of `{name}` is a number at least 0, not {}",
-                    node.what()
-                ));
-                fields.fault(at.key(name), fault);
-            }
-            None => {
-                let fault = Diagnostic::error(format!("`weights` says nothing of objective `{name}`"))
-                    .help("give every objective of the stage a weight, 0 if it must be");
-                fields.fault(at.on_key(), fault);
-            }
-        }
-    }
-    for (key, _) in &given {
-        if !names.contains(&key.as_str()) {
-            let fault = Diagnostic::error(format!("`{key}` is no objective of this stage")).help(
-                match nearest(key, names.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its objectives are {}", list(&names)),
-                },
-            );
-            fields.fault(at.key(key).on_key(), fault);
-        }
-    }
-    if values.iter().all(|weight| *weight == 0.0) && !values.is_empty() {
-        fields.fault(at, Diagnostic::error("every weight is 0, so nothing would be learned"));
-    }
-    Weights::Static(values)
-}
-
-fn metrics() -> Vec<(&'static str, Metric)> {
+pub(super) fn metrics() -> Vec<(&'static str, Metric)> {
     Metric::ALL.iter().map(|metric| (metric.name(), *metric)).collect()
 }
 
@@ -403,8 +248,9 @@ fn evaluate(mut fields: Fields) -> Option<Block> {
     chosen.sort_unstable();
     chosen.dedup();
     let batch = fields.count("batch", 1).unwrap_or(64);
+    let attend_pads = fields.truth("attend_pads").unwrap_or(false);
     fields.finish("an `evaluate` block");
-    let action = action::Evaluate { split: split?.0, metrics: chosen, batch };
+    let action = action::Evaluate { split: split?.0, metrics: chosen, batch, attend_pads };
     Some(Block::Evaluate { model: model?, data: data?, split_at, action })
 }
 
@@ -415,7 +261,7 @@ fn export(mut fields: Fields, folder: &Path) -> Option<Block> {
     Some(Block::Export { model: model?, to })
 }
 
-fn required_ref(fields: &mut Fields, name: &'static str, what: &str) -> Option<Ref> {
+pub(super) fn required_ref(fields: &mut Fields, name: &'static str, what: &str) -> Option<Ref> {
     let before = fields.faults.len();
     let found = fields.text(name).map(|(stage, at)| Ref { stage, at });
     if found.is_none() && fields.faults.len() == before {

@@ -9,6 +9,7 @@ mod fields;
 mod kinds;
 mod splits;
 mod sweep;
+mod training;
 mod vars;
 mod yaml;
 
@@ -81,14 +82,18 @@ pub enum Block {
         /// What it does.
         action: action::Objective,
     },
-    /// `train`
+    /// `train`, or `learn-weights` where the action's weights are [`action::Weights::Meta`].
     Train {
-        /// The encoder or train stage to start from.
+        /// The stage to start from: an encoder, or one that trained.
         init: Ref,
         /// The end-task's objective stage.
         end_task: Option<Ref>,
         /// The auxiliary objective stages.
         auxiliary: Vec<Ref>,
+        /// The `learn-weights` stage whose weights are used.
+        weights_from: Option<Ref>,
+        /// How often to save what a run can be taken up from. Changes no result.
+        checkpoint: Option<action::Checkpoint>,
         /// What it does.
         action: action::Train,
     },
@@ -121,6 +126,7 @@ impl Block {
             Self::Encoder { .. } => "encoder",
             Self::Tokenize { .. } => "tokenize",
             Self::Objective { .. } => "objective",
+            Self::Train { action, .. } if action.learns_weights() => "learn-weights",
             Self::Train { .. } => "train",
             Self::Evaluate { .. } => "evaluate",
             Self::Export { .. } => "export",

@@ -7,7 +7,7 @@ use tartan::action::{self, Labels, Vocabulary, roles};
 use tartan::event::{Failure, Progress};
 
 use super::{Io, failure, failure_with_help, model};
-use crate::learn::encoder::Encoder;
+use crate::learn::encoder::{Encoder, Layout};
 use crate::learn::head::Head;
 use crate::learn::metrics::{Confusion, LabelScore};
 use crate::learn::predict::{most_probable, predict};
@@ -69,7 +69,8 @@ pub fn run(action: &action::Evaluate, io: &Io<'_>) -> Result<(), Failure> {
     let head = Head::new(&weights::on_device(&trained.tensors, device), "", 0.0);
     let batch = usize::try_from(action.batch).unwrap_or(usize::MAX);
     let total = split.len();
-    let probabilities = predict(&encoder, &head, &split, vocabulary.pad, batch, device, &|done| {
+    let layout = Layout { pad: vocabulary.pad, attend_pads: action.attend_pads, device };
+    let probabilities = predict(&encoder, &head, &split, batch, layout, &|done| {
         io.progress(Progress {
             phase: "evaluate".to_owned(),
             done: done as u64,

@@ -32,7 +32,7 @@ pub fn run(request: &Request, say: &dyn Fn(Message)) -> Result<(), Failure> {
         Action::Encoder(action) => encoder::run(action, &io),
         Action::Tokenize(action) => tokenize::run(action, &io),
         Action::Objective(action) => objective::run(action, &io),
-        Action::Train(action) => train::run(action, &io),
+        Action::Train(action) | Action::LearnWeights(action) => train::run(action, &io),
         Action::Evaluate(action) => evaluate::run(action, &io),
         Action::Export(_) => export::run(&io),
     }
@@ -171,6 +171,7 @@ mod tests {
             out: folder.to_owned(),
             device: "cpu".to_owned(),
             threads: 1,
+            checkpoint: None,
             resume: folder.join("resume"),
             objective_names: vec![],
             urls: vec![],

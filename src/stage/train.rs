@@ -1,13 +1,19 @@
-//! `train`: an encoder on one or more objectives.
+//! `train` and `learn-weights`: an encoder on one or more objectives.
 
-use tartan::action::{self, Labels, Objective, ObjectiveFile, Vocabulary, roles};
+use std::fmt::Display;
+
+use tartan::action::{self, Labels, Objective, ObjectiveFile, Vocabulary, Weights, roles};
 use tartan::data::split::Split;
 use tartan::event::{Failure, Level, Progress};
 
 use super::{Io, failure, failure_with_help, model};
+use crate::learn::checkpoint::Checkpoints;
 use crate::learn::config::Config;
-use crate::learn::train::{Job, Loss, Task, TrainError, Watch, train};
-use crate::learn::weighting;
+use crate::learn::dev;
+use crate::learn::job::{Job, Loss, Task};
+use crate::learn::optimiser::warmup_steps;
+use crate::learn::train::{Listener, TrainError, Watch, WeightsLine, train};
+use crate::learn::weighting::Weighting;
 use crate::learn::weights::{self, Tensors};
 
 /// Trains, and writes the model, the end-task's head, the history and how it went.
@@ -60,7 +66,14 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
         None => None,
     };
 
-    let coefficients = weighting::coefficients(&action.weights, sources.len()).map_err(failure)?;
+    if let (Weights::Meta(meta), Some(dev)) = (&action.weights, &dev) {
+        check_dev(meta, dev, first, io)?;
+    }
+    let log = match action.weights {
+        Weights::Learned(_) => weights_log(io)?,
+        _ => vec![],
+    };
+    let weighting = Weighting::new(&action.weights, sources.len(), &log).map_err(failure)?;
     let tasks = sources
         .into_iter()
         .enumerate()
@@ -68,15 +81,74 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
             source.into_task(if end_task && t == 0 { action.batch } else { action.auxiliary_batch })
         })
         .collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
     let settings = action.clone();
-    let job = Job { settings, config, vocabulary, weights, head, tasks, coefficients, end_task, dev, device };
-    let outcome = train(&job, &|watch| io.progress(progress(action, watch))).map_err(explain)?;
+    let job = Job { settings, config, vocabulary, weights, head, tasks, weighting, end_task, dev, device };
+    warn_of_short_run(&job, io);
+    let checkpoints = io.request.checkpoint.map(|every| Checkpoints::new(&io.request.resume, every));
+    let listener = Listener {
+        watch: &|watch| io.progress(progress(action, &names, watch)),
+        note: &|text| io.note(Level::Info, text),
+    };
+    let outcome = train(&job, checkpoints, &listener).map_err(explain)?;
 
     io.output(roles::CONFIG, &config_json)?;
     io.output(roles::WEIGHTS, &weights::write(&outcome.weights, None).map_err(failure)?)?;
     io.output(roles::HEAD, &head_bytes(outcome.head.as_ref(), labels.as_deref())?)?;
     io.output(roles::HISTORY, &model::json_lines(&outcome.history)?)?;
+    if action.learns_weights() {
+        io.output(roles::WEIGHTS_LOG, &model::json_lines(&outcome.weights_log)?)?;
+    }
     io.output(roles::TRAIN, &model::pretty_json(&outcome.summary)?)
+}
+
+/// The weights after 0, 1, 2, … steps of a `learn-weights` stage.
+fn weights_log(io: &Io<'_>) -> Result<Vec<Vec<f64>>, Failure> {
+    let role = "weights/weights.jsonl";
+    let wrong = |error: &dyn Display| failure(format!("{}: {error}", io.name(role)));
+    let text = String::from_utf8(io.input(role)?).map_err(|error| wrong(&error))?;
+    text.lines()
+        .map(|line| {
+            let line: WeightsLine = serde_json::from_str(line).map_err(|error| wrong(&error))?;
+            Ok(line.weights)
+        })
+        .collect()
+}
+
+/// Whether weights can be learned from a dev split, and what to know of it.
+fn check_dev(meta: &action::Meta, dev: &Split, end_task: &Source, io: &Io<'_>) -> Result<(), Failure> {
+    let what = format!("the dev split of `{}`", end_task.name);
+    let classes = end_task.file.labels.as_ref().map_or(0, |labels| labels.classes);
+    let known = |label: &i32| usize::try_from(*label).is_ok_and(|label| label < classes);
+    if !dev.labels.iter().all(known) {
+        return Err(failure_with_help(
+            format!("{what} has labels that train lacks, and weights are learned from its loss"),
+            "take those texts out of dev, or add some of the label to train",
+        ));
+    }
+    let parts = dev::parts(meta);
+    if meta.disjoint_dev && dev.len() < parts {
+        return Err(failure_with_help(
+            format!("{what} has {} texts, too few for {parts} disjoint parts", dev.len()),
+            "leave `disjoint_dev` out",
+        ));
+    }
+    if dev.labels.iter().all(|label| Some(label) == dev.labels.first()) {
+        let text = format!("every text of {what} has the same label: its loss says little of the end-task");
+        io.note(Level::Warning, text);
+    }
+    Ok(())
+}
+
+/// In the first step of a warm-up the learning rate is 0, as in `transformers`.
+fn warn_of_short_run(job: &Job, io: &Io<'_>) {
+    let steps = job.planned_steps();
+    if steps <= warmup_steps(job.settings.warmup, steps) {
+        let text = format!(
+            "all of the {steps} steps are warm-up: the learning rate never reaches `lr`, and in the first step it is 0"
+        );
+        io.note(Level::Warning, text);
+    }
 }
 
 /// An objective's files.
@@ -182,15 +254,17 @@ fn head_bytes(head: Option<&Tensors>, labels: Option<&[String]>) -> Result<Vec<u
     weights::write(head.unwrap_or(&empty), labels.map(|labels| (model::HEAD_LABELS, labels))).map_err(failure)
 }
 
-fn progress(action: &action::Train, watch: Watch) -> Progress {
+fn progress(action: &action::Train, names: &[String], watch: Watch) -> Progress {
     let loss = watch.loss.map(|loss| ("loss".to_owned(), loss));
     let dev = watch.dev.map(|score| (format!("dev {}", action.metric.name()), score));
+    let weights = watch.weights.into_iter().flatten().zip(names);
+    let weights = weights.map(|(weight, name)| (format!("w {name}"), weight));
     Progress {
         phase: "train".to_owned(),
         done: watch.step,
         total: Some(watch.steps),
         unit: "steps".to_owned(),
-        figures: loss.into_iter().chain(dev).collect(),
+        figures: loss.into_iter().chain(dev).chain(weights).collect(),
     }
 }
 

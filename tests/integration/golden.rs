@@ -16,7 +16,16 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/golde
 #[test]
 fn a_kind_that_makes_other_output_has_another_revision() {
     let world = World::new();
-    world.change("p.yaml", "report:", "  out: {export: {model: model}}\nreport:");
+    world.change(
+        "p.yaml",
+        "report:",
+        "  out: {export: {model: model}}
+  meta:
+    learn-weights:
+      {init: encoder, end_task: end-task, auxiliary: [tapt], steps: 4, batch: 8, auxiliary_batch: 8, lr: 1e-3}
+targets: [test, out, meta]
+report:",
+    );
     world.run(&[]).code(0);
     let mut made: BTreeMap<String, Value> = BTreeMap::new();
     for (stage, outputs) in world.made() {

@@ -56,3 +56,40 @@ fn a_kill_at_any_moment_leaves_nothing_that_looks_whole_and_is_not() {
     assert_eq!(world.made(), expected);
     world.tartan(&["cache", "verify"]).code(0);
 }
+
+#[test]
+fn training_killed_at_any_moment_goes_on_to_the_very_same_result() {
+    let learning = |checkpoint: &str| {
+        let world = World::new();
+        world.change("p.yaml", "    train:", "    learn-weights:");
+        world.change("p.yaml", "epochs: \"${epochs}\"", &format!("steps: 1500\n      {checkpoint}"));
+        world.change("p.yaml", "evaluate_every: 2", "evaluate_every: 50\n      patience: 0");
+        world
+    };
+    let quiet = learning("checkpoint: false");
+    quiet.run(&[]).code(0);
+
+    let world = learning("checkpoint: {steps: 5}");
+    let (mut killed, mut state) = (0, 88_172_645_463_325_252_u64);
+    while killed < 20 {
+        let mut run = world.start("e.jsonl");
+        // In the middle of training, wherever that is by now: a moment of up to half a second.
+        wait_for(&world, "e.jsonl", "\"phase\":\"train\"");
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        std::thread::sleep(Duration::from_millis(state % 500));
+        let _ = run.kill();
+        let ended = run.wait().expect("a run");
+        killed += 1;
+        std::fs::remove_file(world.path("e.jsonl")).expect("events");
+        if ended.success() {
+            break;
+        }
+    }
+    world.run(&[]).code(0);
+    assert!(killed >= 3, "training ended after {killed} kills: it is too short for this test");
+    assert_eq!(world.made(), quiet.made());
+    let left = crate::world::files(&world.path("cache/partial"));
+    assert!(left.is_empty(), "checkpoints of a finished stage: {left:?}");
+}

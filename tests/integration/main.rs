@@ -11,4 +11,5 @@ mod http;
 mod kill;
 mod learning;
 mod server;
+mod weights;
 mod world;

@@ -102,6 +102,9 @@ impl World {
         ] {
             config[key] = value.into();
         }
+        // Dropout, so that its streams of chance are part of what is tested.
+        config["hidden_dropout_prob"] = 0.1.into();
+        config["attention_probs_dropout_prob"] = 0.1.into();
         world.write("encoder/config.json", &config.to_string());
         std::fs::copy(toy.join("encoder/tokenizer.json"), world.path("encoder/tokenizer.json"))
             .expect("copy");

@@ -121,6 +121,7 @@ impl Schedule<'_, '_, '_> {
             resume,
             device: device.to_string(),
             threads: self.threads,
+            checkpoint: node.checkpoint,
             objective_names: node.objective_names.clone(),
             urls: node.urls.clone(),
         };

@@ -1,13 +1,18 @@
 //! The loop on tiny encoders: what is kept, when it stops, what is drawn by chance.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tartan::action::Vocabulary;
 use tartan::digest::Digest;
+use tch::Device;
 
 use super::*;
+use crate::learn::config::{Config, Spec};
+use crate::learn::job::Task;
+use crate::learn::weights;
 
 /// Texts of five tokens of which the second says the label.
-fn corpus(texts: usize) -> Split {
+pub(super) fn corpus(texts: usize) -> Split {
     let mut split = Split { offsets: vec![0], ..Split::default() };
     for text in 0..texts {
         let label = i32::try_from(text % 2).unwrap();
@@ -21,7 +26,7 @@ fn corpus(texts: usize) -> Split {
 }
 
 /// A job on a tiny fresh encoder; `settings` go over the defaults.
-fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value) -> Job {
+pub(super) fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value) -> Job {
     let config =
         br#"{"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
         "intermediate_size": 16, "vocab_size": 20, "max_position_embeddings": 8, "initializer_range": 0.2}"#;
@@ -61,7 +66,7 @@ fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value) -> Job {
             max_positions: 8,
         },
         head: None,
-        coefficients: vec![1.0 / tasks.len() as f64; tasks.len()],
+        weighting: Weighting::Fixed(vec![1.0 / tasks.len() as f64; tasks.len()]),
         tasks,
         end_task,
         dev: end_task.then(|| corpus(12)),
@@ -69,22 +74,29 @@ fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value) -> Job {
     }
 }
 
-/// Trains, one job at a time: libtorch's generator, which dropout draws from, is the whole process's.
-fn run(job: &Job) -> Outcome {
+pub(super) const SILENT: Listener = Listener { watch: &|_| (), note: &|_| () };
+
+/// libtorch's generator, which dropout draws from, is the whole process's.
+pub(super) fn one_at_a_time() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     tch::set_num_threads(1);
-    train(job, &|_| ()).unwrap()
+    guard
 }
 
-fn digest(weights: &Tensors) -> Digest {
+pub(super) fn run(job: &Job) -> Outcome {
+    let _guard = one_at_a_time();
+    train(job, None, &SILENT).unwrap()
+}
+
+pub(super) fn digest(weights: &Tensors) -> Digest {
     Digest::of(&weights::write(weights, None).unwrap())
 }
 
 #[test]
 fn learns_an_easy_task_and_keeps_the_first_best() {
     let mut job = job(true, 1, &serde_json::json!({"length": {"steps": 60}}));
-    job.coefficients = vec![0.9, 0.1];
+    job.weighting = Weighting::Fixed(vec![0.9, 0.1]);
     let outcome = run(&job);
     assert_eq!(outcome.summary.kept_score, Some(1.0), "{:?}", outcome.history);
     let first_best =
@@ -151,7 +163,7 @@ fn a_loss_that_is_not_finite_names_step_and_objective() {
     let bias = &job.weights["cls.predictions.bias"];
     let broken = bias.copy().fill_(f64::INFINITY);
     job.weights.insert("cls.predictions.bias".to_owned(), broken);
-    let error = train(&job, &|_| ()).unwrap_err().to_string();
+    let error = train(&job, None, &SILENT).unwrap_err().to_string();
     assert_eq!(error, "the loss of `aux` is not finite at step 1; the parameters were not updated");
 }
 
@@ -160,8 +172,8 @@ fn one_more_objective_leaves_the_others_their_texts_and_masks() {
     // With a weight of 0 the second auxiliary objective changes nothing but the body's decay.
     let settings = serde_json::json!({"length": {"steps": 3}, "clip": 0.0});
     let (mut one, mut two) = (job(true, 1, &settings), job(true, 2, &settings));
-    one.coefficients = vec![0.5, 0.5];
-    two.coefficients = vec![0.5, 0.5, 0.0];
+    one.weighting = Weighting::Fixed(vec![0.5, 0.5]);
+    two.weighting = Weighting::Fixed(vec![0.5, 0.5, 0.0]);
     let (one, two) = (run(&one), run(&two));
     assert_eq!(digest(&one.weights), digest(&two.weights));
 }
@@ -186,7 +198,7 @@ fn dropout_and_masks_are_drawn_anew_each_step() {
         let history = run(&job).history;
         (0..2)
             .map(|t| {
-                let losses: Vec<u64> = history.iter().map(|line| line.loss[t].to_bits()).collect();
+                let losses: Vec<u64> = history.iter().map(|line| line.loss[t].unwrap().to_bits()).collect();
                 losses.iter().collect::<std::collections::BTreeSet<_>>().len()
             })
             .collect::<Vec<_>>()
@@ -216,7 +228,7 @@ fn an_epoch_is_one_of_the_largest_auxiliary_corpus() {
         for (task, size) in job.tasks.iter_mut().skip(usize::from(end_task)).zip(sizes) {
             task.train = corpus(*size);
         }
-        planned_steps(&job)
+        job.planned_steps()
     };
     // 8 texts of an auxiliary corpus a step, 16 of the end-task's 20.
     assert_eq!(planned(true, &[16, 80, 8], 3.0), 30);
