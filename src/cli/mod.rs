@@ -5,11 +5,13 @@
 
 mod cache;
 mod check;
+mod compare;
 mod graph;
 mod logs;
 mod out;
 mod pipeline;
 mod plan;
+mod results;
 mod run;
 mod show;
 mod why;
@@ -75,6 +77,10 @@ enum Command {
     Graph(graph::Args),
     /// Look for faults without running anything
     Check(check::Args),
+    /// Table the results of a sweep: mean ± sd, best in bold, tests against a baseline
+    Results(results::Args),
+    /// Show two results side by side: metrics, and what differs in how they were made
+    Compare(compare::Args),
     /// Show a stage's artifacts, parameters and provenance
     Show(show::Args),
     /// Print what a stage's worker logged
@@ -103,6 +109,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Why(args) => why::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Results(args) => results::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Cache(args) => cache::run(&args),
@@ -139,6 +147,15 @@ impl From<crate::store::StoreError> for Fault {
     fn from(error: crate::store::StoreError) -> Self {
         let help = error.help();
         Self::failed(error.to_string(), help)
+    }
+}
+
+impl From<crate::report::ReportError> for Fault {
+    fn from(error: crate::report::ReportError) -> Self {
+        match error {
+            crate::report::ReportError::Store(error) => error.into(),
+            other => Self::failed(other.to_string(), None),
+        }
     }
 }
 

@@ -138,12 +138,12 @@ pub(super) fn store_root(from: &Path, choice: &Choice) -> PathBuf {
 
 /// The pipeline of a command that may leave it out: the given one, else that of the last run.
 #[derive(Clone, Debug, Default, clap::Args)]
-struct Which {
+pub(super) struct Which {
     /// The pipeline's file [default: that of the last run on this store]
     #[arg(short, long, value_name = "FILE")]
-    pipeline: Option<PathBuf>,
+    pub(super) pipeline: Option<PathBuf>,
     #[command(flatten)]
-    choice: Choice,
+    pub(super) choice: Choice,
 }
 
 /// A pipeline, and what of it to have.
@@ -208,7 +208,7 @@ pub(super) fn remember(store: &Store, file: &Path, sets: &[String]) -> std::io::
 
 impl Which {
     /// Loads the pipeline with everything in it, whatever the targets are.
-    fn load(&self) -> Result<Loaded, Fault> {
+    pub(super) fn load(&self) -> Result<Loaded, Fault> {
         if let Some(file) = &self.pipeline {
             return load(file, &[], &self.choice);
         }

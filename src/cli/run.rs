@@ -2,16 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use super::pipeline::{self, Loaded, TargetChoice};
-use super::{Exit, Fault, out, plan};
+use super::pipeline::{self, TargetChoice};
+use super::{Exit, Fault, out, plan, results};
 use crate::diag::Diagnostic;
 use crate::event::{Event, Level};
-use crate::exec::{self, DeviceChoice, Options, Outcome, Stop, known};
-use crate::report::table;
-use crate::report::{EventLog, Progress};
+use crate::exec::{self, DeviceChoice, Options, Stop, known};
+use crate::report::{EventLog, Progress, ReportError};
 use crate::store::StoreError;
 
 #[derive(Debug, clap::Args)]
@@ -88,16 +86,17 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     };
 
     let mut outcome = exec::run(&loaded.plan, &loaded.store, &options, &stop, &mut on_event)?;
-    let tables = match tables(&loaded, &outcome) {
+    let reports = &loaded.spec.reports;
+    let tables = match results::tables(reports, &loaded, &outcome.outputs) {
         // A damaged result is found when it is read: it was set aside, and is made again now.
-        Err(StoreError::Corrupt { digest }) if !stop.asked() => {
+        Err(ReportError::Store(StoreError::Corrupt { digest })) if !stop.asked() => {
             on_event(Event::RunNote {
                 level: Level::Warning,
                 text: format!("a result in the store was damaged ({}); making it again", digest.short()),
             });
             let options = Options { force: BTreeSet::new(), ..options };
             outcome = exec::run(&loaded.plan, &loaded.store, &options, &stop, &mut on_event)?;
-            tables(&loaded, &outcome)
+            results::tables(reports, &loaded, &outcome.outputs)
         }
         other => other,
     };
@@ -105,16 +104,23 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     if let Some(error) = lost_events {
         out::note(format_args!("warning: some events were not written: {error}"));
     }
-    for (report, table) in loaded.spec.reports.iter().zip(tables?) {
-        if table.rows.is_empty() {
+    let tables = tables?;
+    let drawn = results::figures(reports, &tables, &loaded, &outcome.outputs);
+    for table in tables {
+        if table.is_empty() {
             if !args.quiet {
-                let stage = &report.stage.stage;
-                out::note(format_args!("no table of `{stage}`: it is not among the targets"));
+                for stage in &table.stages {
+                    out::note(format_args!("no table of `{stage}`: it is not among the targets"));
+                }
             }
             continue;
         }
         out::line("");
-        out::bytes(table.text(std::io::stdout().is_terminal()).as_bytes());
+        out::bytes(results::for_terminal(&table).as_bytes());
+    }
+    let drawn = drawn?;
+    if !args.quiet {
+        results::say_what_is_drawn(&drawn);
     }
     Ok(if outcome.interrupted {
         Exit::Interrupted
@@ -123,15 +129,6 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     } else {
         Exit::Done
     })
-}
-
-fn tables(loaded: &Loaded, outcome: &Outcome) -> Result<Vec<table::Table>, StoreError> {
-    loaded
-        .spec
-        .reports
-        .iter()
-        .map(|report| table::build(report, &loaded.spec, &loaded.plan, &outcome.outputs, &loaded.store))
-        .collect()
 }
 
 fn positive(text: &str) -> Result<usize, String> {

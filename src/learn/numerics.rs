@@ -20,6 +20,8 @@ use super::step::{Examples, StepSize, Stepped, Trainer};
 use super::weighting::Weighting;
 use super::weights::Tensors;
 
+mod meta;
+
 const TOLERANCE: f64 = 1e-10;
 const LAYOUT: Layout = Layout { pad: 0, attend_pads: false, device: Device::Cpu };
 
@@ -55,48 +57,16 @@ impl Fixture {
         let described = std::fs::read(folder.join(format!("{family}.json"))).unwrap();
         let Described { config, settings, classes } = serde_json::from_slice(&described).unwrap();
         let config = Config::from_json(config.to_string().as_bytes()).unwrap();
-        let bytes = std::fs::read(folder.join(format!("{family}.safetensors"))).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let tensor = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
-            let shape: Vec<i64> = view.shape().iter().map(|&n| i64::try_from(n).unwrap()).collect();
-            let kind = match view.dtype() {
-                Dtype::F64 => Kind::Double,
-                Dtype::I64 => Kind::Int64,
-                other => panic!("{name} holds {other:?}"),
-            };
-            (name, Tensor::from_data_size(view.data(), &shape, kind))
-        };
-        Self { config, settings, classes, tensors: file.tensors().into_iter().map(tensor).collect() }
-    }
-
-    fn integers(&self, name: &str) -> Vec<i64> {
-        Vec::try_from(self.tensors[name].reshape([-1])).unwrap()
+        let tensors = read_tensors(&folder.join(format!("{family}.safetensors")));
+        Self { config, settings, classes, tensors }
     }
 
     fn batch(&self, at: &str, ids: &str) -> Batch {
-        let ids = format!("{at}/{ids}");
-        let lengths = self.integers(&format!("{at}/lengths"));
-        let labels = format!("{at}/labels");
-        Batch {
-            ids: self.integers(&ids),
-            lengths: lengths.into_iter().map(|length| usize::try_from(length).unwrap()).collect(),
-            width: usize::try_from(self.tensors[&ids].size()[1]).unwrap(),
-            labels: if self.tensors.contains_key(&labels) { self.integers(&labels) } else { vec![] },
-        }
+        batch(&self.tensors, at, ids)
     }
 
-    /// The examples at `at`, as training would have made them.
     fn examples(&self, at: &str, ids: &str, mlm: bool) -> Examples {
-        let batch = self.batch(at, ids);
-        if !mlm {
-            return Examples::classify(&batch, LAYOUT);
-        }
-        let masked = Masked {
-            ids: batch.ids.clone(),
-            chosen: self.integers(&format!("{at}/chosen")),
-            targets: self.integers(&format!("{at}/targets")),
-        };
-        Examples::mlm(&batch, &masked, LAYOUT)
+        examples(&self.tensors, at, ids, mlm, LAYOUT)
     }
 
     /// The tensors under a prefix, without it.
@@ -107,8 +77,8 @@ impl Fixture {
         self.tensors.iter().filter_map(of).collect()
     }
 
-    /// A trainer in float64 on an end-task and two auxiliary objectives, as the loop makes it.
-    fn trainer(&self) -> Trainer {
+    /// An end-task and two auxiliary objectives.
+    fn job(&self) -> Job {
         let pad = u32::try_from(self.config.pad.unwrap()).unwrap();
         let task = |loss| Task { name: String::new(), loss, train: Split::default(), batch: 1 };
         let mlm = Loss::Mlm { rate: 0.15, mask: 4 };
@@ -117,7 +87,7 @@ impl Fixture {
             "micro_steps": self.settings.micro_steps, "body": self.settings.body, "head": self.settings.head,
             "warmup": 0.2, "clip": self.settings.clip, "patience": 0, "metric": "accuracy",
         });
-        let job = Job {
+        Job {
             settings: serde_json::from_value(settings).unwrap(),
             config: self.config.clone(),
             vocabulary: Vocabulary { size: 48, pad, mask: Some(4), special: vec![pad], max_positions: 18 },
@@ -128,9 +98,59 @@ impl Fixture {
             end_task: true,
             dev: None,
             device: Device::Cpu,
-        };
-        job.trainer(Kind::Double)
+        }
     }
+
+    /// A trainer in float64, as the loop makes it.
+    fn trainer(&self) -> Trainer {
+        self.job().trainer(Kind::Double)
+    }
+}
+
+/// The tensors of a fixture.
+fn read_tensors(path: &Path) -> Tensors {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let tensor = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+        let shape: Vec<i64> = view.shape().iter().map(|&n| i64::try_from(n).unwrap()).collect();
+        let kind = match view.dtype() {
+            Dtype::F64 => Kind::Double,
+            Dtype::I64 => Kind::Int64,
+            other => panic!("{name} holds {other:?}"),
+        };
+        (name, Tensor::from_data_size(view.data(), &shape, kind))
+    };
+    file.tensors().into_iter().map(tensor).collect()
+}
+
+fn integers(tensors: &Tensors, name: &str) -> Vec<i64> {
+    Vec::try_from(tensors[name].reshape([-1])).unwrap()
+}
+
+fn batch(tensors: &Tensors, at: &str, ids: &str) -> Batch {
+    let ids = format!("{at}/{ids}");
+    let lengths = integers(tensors, &format!("{at}/lengths"));
+    let labels = format!("{at}/labels");
+    Batch {
+        ids: integers(tensors, &ids),
+        lengths: lengths.into_iter().map(|length| usize::try_from(length).unwrap()).collect(),
+        width: usize::try_from(tensors[&ids].size()[1]).unwrap(),
+        labels: if tensors.contains_key(&labels) { integers(tensors, &labels) } else { vec![] },
+    }
+}
+
+/// The examples at `at`, as training would have made them.
+fn examples(tensors: &Tensors, at: &str, ids: &str, mlm: bool, layout: Layout) -> Examples {
+    let batch = batch(tensors, at, ids);
+    if !mlm {
+        return Examples::classify(&batch, layout);
+    }
+    let masked = Masked {
+        ids: batch.ids.clone(),
+        chosen: integers(tensors, &format!("{at}/chosen")),
+        targets: integers(tensors, &format!("{at}/targets")),
+    };
+    Examples::mlm(&batch, &masked, layout)
 }
 
 /// Every parameter of a trainer under the fixture's names, mapped by `of`.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::action;
 use crate::diag::{Diagnostic, nearest};
-use crate::spec::{Block, Point, Ref, Report, Source, Spec, SplitFile};
+use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile};
 
 /// The stages to have, point by point.
 pub struct Outline<'a> {
@@ -185,25 +185,45 @@ fn with_nearest(fault: Diagnostic, name: &str, known: &BTreeSet<&str>) -> Diagno
     fault.help(near.unwrap_or_else(all))
 }
 
+/// Checks that the stages a report names are there at every sweep point, and hold what it shows.
 fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostics: &mut Vec<Diagnostic>) {
-    let stage = &report.stage;
-    let lacks_metric = |point: &Point| matches!(point.stages.get(&stage.stage), Some(Block::Evaluate { action, .. }) if !action.metrics.contains(&report.metric));
-    let fault = match spec.points.first().and_then(|point| point.stages.get(&stage.stage)) {
-        None => {
-            with_nearest(Diagnostic::error(format!("unknown stage `{}`", stage.stage)), &stage.stage, known)
+    let unknown =
+        |name: &str| with_nearest(Diagnostic::error(format!("unknown stage `{name}`")), name, known);
+    let found = match &report.shows {
+        Shows::Weights(stage) => {
+            let block = spec.points.first().and_then(|point| point.stages.get(&stage.stage));
+            let fault = match block {
+                None => Some(unknown(&stage.stage)),
+                Some(block) if Wanted::LearnWeights.fits(block) => None,
+                Some(other) => Some(Diagnostic::error(format!(
+                    "this table shows the weights that {} learns, and `{}` is `{}`",
+                    Wanted::LearnWeights.text(),
+                    stage.stage,
+                    other.kind()
+                ))),
+            };
+            fault.map(|fault| (stage, fault))
         }
-        Some(Block::Evaluate { .. }) if spec.points.iter().any(lacks_metric) => {
-            Diagnostic::error(format!("`{}` does not measure `{}`", stage.stage, report.metric.name()))
-                .help("add it to the stage's `metrics`, or leave `metrics` out to have them all")
+        Shows::Scores(scores) => {
+            spec.points.iter().zip(scores).find_map(|(point, Score { stage, metric })| {
+                let fault = match point.stages.get(&stage.stage) {
+                    None => unknown(&stage.stage),
+                    Some(Block::Evaluate { action, .. }) if !action.metrics.contains(metric) => {
+                        Diagnostic::error(format!("`{}` does not measure `{}`", stage.stage, metric.name()))
+                            .help("add it to the stage's `metrics`, or leave `metrics` out to have them all")
+                    }
+                    Some(Block::Evaluate { .. } | Block::Broken) => return None,
+                    Some(other) => Diagnostic::error(format!(
+                        "a table shows an `evaluate` stage, and `{}` is `{}`",
+                        stage.stage,
+                        other.kind()
+                    )),
+                };
+                Some((stage, fault))
+            })
         }
-        Some(Block::Evaluate { .. } | Block::Broken) => return,
-        Some(other) => Diagnostic::error(format!(
-            "a table shows an `evaluate` stage, and `{}` is `{}`",
-            stage.stage,
-            other.kind()
-        )),
     };
-    diagnostics.push(spec.diagnose(&stage.at, fault));
+    diagnostics.extend(found.map(|(stage, fault)| spec.diagnose(&stage.at, fault)));
 }
 
 fn roots<'a>(spec: &'a Spec, point: &'a Point, targets: &[String]) -> Vec<&'a str> {

@@ -1,208 +1,323 @@
-//! Tables over a sweep: a metric by rows and columns, mean ± standard deviation over the rest.
+//! Tables over a sweep: rows by columns, in each cell the scores that differ in what is averaged over.
+//!
+//! Numbers only; how a table looks on a page is for `print`, and single scores as data for `raw`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
-
-use crate::action::roles;
+use super::scores::{OBJECTIVE, Records, ReportError, Scores, Seen, gather};
+use super::stats::{self, Comparison};
+use crate::digest::Digest;
 use crate::plan::{NodeId, Plan};
-use crate::spec::{Report, Spec};
-use crate::store::{Record, Store, StoreError};
+use crate::spec::{Baseline, Report, Shows, Spec};
+use crate::store::Store;
 
-/// A table: what the columns and rows are called, and a cell of scores for each.
-#[derive(Clone, Debug, PartialEq)]
+/// A table: what the rows and columns are called, and a cell of scores for each.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    /// What it shows: `macro_f1 on test`.
-    pub title: String,
-    /// What the rows are: the variables' names.
-    pub corner: String,
-    /// The columns' names.
-    pub columns: Vec<String>,
-    /// The rows' names and cells.
-    pub rows: Vec<(String, Vec<Cell>)>,
+    /// What its author calls it.
+    pub title: Option<String>,
+    /// The stages it is of.
+    pub stages: Vec<String>,
+    /// The split that was scored, where it is one and known.
+    pub split: Option<String>,
+    /// What is measured; several where it depends on the row or column.
+    pub metrics: Vec<String>,
+    /// Whether the cells are scores, shown in percent, or weights that sum to 1.
+    pub of_weights: bool,
+    /// The variables whose values name the rows.
+    pub row_vars: Vec<String>,
+    /// The variables whose values name the columns.
+    pub column_vars: Vec<String>,
+    /// The variable that is averaged over.
+    pub over: Option<String>,
+    /// What the rest is compared with.
+    pub baseline: Option<Baseline>,
+    /// The columns.
+    pub columns: Vec<Line>,
+    /// The rows, and in each a cell for each column.
+    pub rows: Vec<(Line, Vec<Cell>)>,
+    /// What it was made of.
+    pub scores: Scores,
 }
 
-/// The scores of one cell: one for each result that differs in what is averaged over.
+/// A row or a column.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Line {
+    /// The values of its variables.
+    pub values: Vec<String>,
+    /// What is measured in it, where other lines measure other things.
+    pub metric: Option<String>,
+}
+
+/// The scores of one cell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
-    /// Scores between 0 and 1.
+    /// Scores between 0 and 1, one for each different result.
     pub scores: Vec<f64>,
     /// Results that are not there, because they failed or were not run.
     pub missing: usize,
+    /// What is measured.
+    pub metric: String,
+    /// Whether no other cell that it competes with has a better mean.
+    pub best: bool,
+    /// Whether it is what others are compared with.
+    pub is_baseline: bool,
+    /// How it differs from its baseline, paired by what is averaged over.
+    pub comparison: Option<Comparison>,
+    /// The score and result at each value of what is averaged over.
+    by_unit: BTreeMap<String, (NodeId, f64)>,
+    data: BTreeSet<Option<Digest>>,
 }
 
 impl Cell {
     /// The mean.
     pub fn mean(&self) -> Option<f64> {
-        let n = self.scores.len();
-        (n > 0).then(|| self.scores.iter().sum::<f64>() / n as f64)
+        stats::mean(&self.scores)
     }
 
     /// The sample standard deviation (n − 1); none for fewer than two scores.
     pub fn deviation(&self) -> Option<f64> {
-        let n = self.scores.len();
-        let mean = self.mean()?;
-        let squares: f64 = self.scores.iter().map(|score| (score - mean).powi(2)).sum();
-        (n > 1).then(|| (squares / (n - 1) as f64).sqrt())
-    }
-
-    /// In percent: `81.48 ± 0.52 (3)`.
-    fn text(&self) -> String {
-        let missing = if self.missing > 0 { format!(", {} missing", self.missing) } else { String::new() };
-        match (self.mean(), self.deviation()) {
-            (None, _) if self.missing > 0 => "missing".to_owned(),
-            (None, _) => "–".to_owned(),
-            (Some(mean), None) => format!("{:.2} (n=1{missing})", 100.0 * mean),
-            (Some(mean), Some(sd)) => {
-                format!("{:.2} ± {:.2} (n={}{missing})", 100.0 * mean, 100.0 * sd, self.scores.len())
-            }
-        }
+        stats::deviation(&self.scores)
     }
 }
 
-#[derive(Deserialize)]
-struct Metrics {
-    metrics: BTreeMap<String, f64>,
-    split: String,
-}
-
-/// Builds a table from the results of a run. Swept variables that the report does not name become rows.
+/// Builds a table from the results that are known. Swept variables that the report does not name become
+/// rows.
 pub fn build(
     report: &Report,
     spec: &Spec,
     plan: &Plan,
-    outputs: &BTreeMap<NodeId, Record>,
+    records: &Records,
     store: &Store,
-) -> Result<Table, StoreError> {
-    let column = |name: &String| spec.swept.iter().position(|swept| swept == name);
-    let over = report.over.as_ref().and_then(column);
-    let columns = report.columns.as_ref().and_then(column);
-    let first = report.rows.as_ref().and_then(column);
-    let rest = (0..spec.swept.len()).filter(|i| Some(*i) != over && Some(*i) != columns && Some(*i) != first);
-    let rows: Vec<usize> = first.into_iter().chain(rest).collect();
-
-    let mut split = String::new();
-    let mut seen: BTreeSet<(String, String, NodeId)> = BTreeSet::new();
-    let mut cells: BTreeMap<(String, String), Cell> = BTreeMap::new();
-    let (mut row_names, mut column_names) = (vec![], vec![]);
-    let mut read: BTreeMap<NodeId, Option<f64>> = BTreeMap::new();
-    for (point, nodes) in spec.points.iter().zip(&plan.points) {
-        let Some(&id) = nodes.get(&report.stage.stage) else { continue };
-        let row = rows.iter().map(|i| point.values[*i].as_str()).collect::<Vec<_>>().join(", ");
-        let column = columns.map_or_else(String::new, |i| point.values[i].clone());
-        push_new(&mut row_names, &row);
-        push_new(&mut column_names, &column);
-        // Points that share a result count it once.
-        if !seen.insert((row.clone(), column.clone(), id)) {
-            continue;
-        }
-        let score = if let Some(score) = read.get(&id) {
-            *score
-        } else {
-            let record = outputs.get(&id).and_then(|record| record.outputs.get(roles::METRICS));
-            let bytes = record.map(|output| store.read(&output.digest)).transpose()?;
-            let metrics = bytes.and_then(|bytes| serde_json::from_slice::<Metrics>(&bytes).ok());
-            if let Some(metrics) = &metrics {
-                split.clone_from(&metrics.split);
-            }
-            *read.entry(id).or_insert(metrics.and_then(|m| m.metrics.get(report.metric.name()).copied()))
-        };
-        let cell = cells.entry((row, column)).or_default();
-        match score {
-            Some(score) => cell.scores.push(score),
-            None => cell.missing += 1,
-        }
-    }
-
-    let names: Vec<&str> = rows.iter().map(|i| spec.swept[*i].as_str()).collect();
-    let title = match &report.over {
-        _ if split.is_empty() => format!("{} of {}", report.metric.name(), report.stage.stage),
-        Some(over) => format!("{} on {split}, %, mean ± sd over {over}", report.metric.name()),
-        None => format!("{} on {split}, %", report.metric.name()),
-    };
-    let rows = row_names
-        .into_iter()
-        .map(|row| {
-            let cells = column_names
-                .iter()
-                .map(|column| cells.get(&(row.clone(), column.clone())).cloned().unwrap_or_default())
-                .collect();
-            let name = if row.is_empty() { report.stage.stage.clone() } else { row };
-            (name, cells)
-        })
-        .collect();
-    if report.columns.is_none() {
-        column_names = vec![report.metric.name().to_owned()];
-    }
-    Ok(Table { title, corner: names.join(", "), columns: column_names, rows })
+) -> Result<Table, ReportError> {
+    Ok(arrange(report, gather(report, spec, plan, records, store)?))
 }
 
-fn push_new(names: &mut Vec<String>, name: &str) {
-    if !names.iter().any(|known| known == name) {
-        names.push(name.to_owned());
+/// Arranges scores into rows and columns, and compares them.
+fn arrange(report: &Report, scores: Scores) -> Table {
+    let index = |var: &String| scores.vars.iter().position(|known| known == var);
+    let of_weights = matches!(report.shows, Shows::Weights(_));
+    let over = report.over.as_ref().and_then(index);
+    let columns: Vec<usize> = if of_weights {
+        index(&OBJECTIVE.to_owned()).into_iter().collect()
+    } else {
+        report.columns.iter().filter_map(index).collect()
+    };
+    let named: Vec<usize> = report.rows.iter().filter_map(index).collect();
+    let rest =
+        (0..scores.vars.len()).filter(|i| Some(*i) != over && !columns.contains(i) && !named.contains(i));
+    let rows: Vec<usize> = named.iter().copied().chain(rest).collect();
+
+    let ranks = ranks(&scores);
+    let key = |axis: &[usize], seen: &Seen| -> Vec<usize> {
+        axis.iter().map(|i| ranks[*i][seen.values[*i].as_str()]).collect()
+    };
+    let mut cells: BTreeMap<(Vec<usize>, Vec<usize>), Cell> = BTreeMap::new();
+    let mut counted = BTreeSet::new();
+    for seen in &scores.seen {
+        let at = (key(&rows, seen), key(&columns, seen));
+        let cell = cells.entry(at.clone()).or_default();
+        cell.metric.clone_from(&seen.metric);
+        if let Some(score) = seen.score {
+            let unit = over.map_or_else(String::new, |i| seen.values[i].clone());
+            cell.by_unit.insert(unit, (seen.node, score));
+            cell.data.insert(seen.data);
+        }
+        // Points that share a result count it once.
+        if counted.insert((at, seen.node, seen.metric.clone())) {
+            match seen.score {
+                Some(score) => cell.scores.push(score),
+                None => cell.missing += 1,
+            }
+        }
     }
+
+    let values = |axis: &[usize], key: &[usize]| -> Vec<String> {
+        axis.iter().zip(key).map(|(i, rank)| value_at(&ranks[*i], *rank)).collect()
+    };
+    let row_keys: BTreeSet<&Vec<usize>> = cells.keys().map(|(row, _)| row).collect();
+    let column_keys: BTreeSet<&Vec<usize>> = cells.keys().map(|(_, column)| column).collect();
+    let line = |axis: &[usize], key: &Vec<usize>| Line { values: values(axis, key), metric: None };
+    let names = |axis: &[usize]| axis.iter().map(|i| scores.vars[*i].clone()).collect();
+    let mut table = Table {
+        title: report.title.clone(),
+        stages: report.shows.stages().iter().map(|stage| stage.stage.clone()).collect(),
+        split: only(scores.seen.iter().filter_map(|seen| seen.split.clone())),
+        metrics: in_order(scores.seen.iter().map(|seen| seen.metric.clone())),
+        of_weights,
+        row_vars: names(&rows),
+        column_vars: names(&columns),
+        over: over.map(|i| scores.vars[i].clone()),
+        baseline: report.baseline.clone().filter(|baseline| index(&baseline.var).is_some()),
+        columns: column_keys.iter().map(|key| line(&columns, key)).collect(),
+        rows: row_keys
+            .iter()
+            .map(|row| {
+                let of_row = column_keys.iter().map(|column| {
+                    cells.get(&((*row).clone(), (*column).clone())).cloned().unwrap_or_default()
+                });
+                (line(&rows, row), of_row.collect())
+            })
+            .collect(),
+        scores,
+    };
+    table.name_metrics();
+    if !of_weights {
+        table.mark_best();
+    }
+    table.compare();
+    table
+}
+
+/// For each variable, the place of each of its values in the sweep.
+fn ranks(scores: &Scores) -> Vec<BTreeMap<String, usize>> {
+    let mut ranks = vec![BTreeMap::new(); scores.vars.len()];
+    for seen in &scores.seen {
+        for (ranks, value) in ranks.iter_mut().zip(&seen.values) {
+            let next = ranks.len();
+            ranks.entry(value.clone()).or_insert(next);
+        }
+    }
+    ranks
+}
+
+fn value_at(ranks: &BTreeMap<String, usize>, rank: usize) -> String {
+    ranks.iter().find(|(_, at)| **at == rank).map(|(value, _)| value.clone()).unwrap_or_default()
+}
+
+/// Each once, in the order of their first.
+fn in_order(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut found: Vec<String> = vec![];
+    for name in names {
+        if !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    found
+}
+
+fn only(names: impl Iterator<Item = String>) -> Option<String> {
+    let mut names = in_order(names).into_iter();
+    names.next().filter(|_| names.next().is_none())
 }
 
 impl Table {
-    /// The table for people, its title in bold on a terminal that wants it.
-    pub fn text(&self, styled: bool) -> String {
-        let header: Vec<String> = std::iter::once(self.corner.clone()).chain(self.columns.clone()).collect();
-        let body: Vec<Vec<String>> = self
-            .rows
-            .iter()
-            .map(|(name, cells)| std::iter::once(name.clone()).chain(cells.iter().map(Cell::text)).collect())
-            .collect();
-        let widths: Vec<usize> = (0..header.len())
-            .map(|i| body.iter().chain([&header]).map(|row| row[i].chars().count()).max().unwrap_or(0))
-            .collect();
-        let line = |row: &[String]| {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            format!("{}\n", cells.join("   ").trim_end())
-        };
-        let bold = styled && std::env::var_os("NO_COLOR").is_none();
-        let title =
-            if bold { format!("\x1b[1m{}\x1b[0m\n", self.title) } else { format!("{}\n", self.title) };
-        let rule: usize = widths.iter().sum::<usize>() + 3 * widths.len().saturating_sub(1);
-        let mut text = title + &line(&header) + &"─".repeat(rule) + "\n";
-        for row in &body {
-            text += &line(row);
-        }
-        text
+    /// Whether no sweep point has the table's stage.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
+
+    /// Results that are not there.
+    pub fn missing(&self) -> usize {
+        let nodes: BTreeSet<NodeId> =
+            self.scores.seen.iter().filter(|seen| seen.score.is_none()).map(|seen| seen.node).collect();
+        nodes.len()
+    }
+
+    /// Where the metric depends on the column, or else on the row, says so with each.
+    fn name_metrics(&mut self) {
+        if self.metrics.len() < 2 {
+            return;
+        }
+        let of = |cells: Vec<&Cell>| {
+            only(cells.into_iter().map(|cell| cell.metric.clone()).filter(|metric| !metric.is_empty()))
+        };
+        let by_column: Option<Vec<String>> = (0..self.columns.len())
+            .map(|i| of(self.rows.iter().map(|(_, cells)| &cells[i]).collect()))
+            .collect();
+        if let Some(metrics) = by_column {
+            for (column, metric) in self.columns.iter_mut().zip(metrics) {
+                column.metric = Some(metric);
+            }
+            return;
+        }
+        for (row, cells) in &mut self.rows {
+            row.metric = of(cells.iter().collect());
+        }
+    }
+
+    /// Marks the best of each column or, where a column has nothing to compete with, of each row. Cells
+    /// compete when they score the same texts by the same metric; what prints alike is equally good.
+    fn mark_best(&mut self) {
+        let column = |_: usize, column: usize| column;
+        let row = |row: usize, _: usize| row;
+        if !self.mark_best_within(column) {
+            self.mark_best_within(row);
+        }
+    }
+
+    fn mark_best_within(&mut self, line: impl Fn(usize, usize) -> usize) -> bool {
+        #[expect(clippy::cast_possible_truncation, reason = "scores between 0 and 1")]
+        let printed = |mean: f64| (mean * 1e4).round() as i64;
+        let mut rivals: BTreeMap<_, Vec<(usize, usize, i64)>> = BTreeMap::new();
+        for (i, (_, cells)) in self.rows.iter().enumerate() {
+            for (j, cell) in cells.iter().enumerate() {
+                if let Some(mean) = cell.mean() {
+                    let group = (line(i, j), cell.metric.clone(), cell.data.clone());
+                    rivals.entry(group).or_default().push((i, j, printed(mean)));
+                }
+            }
+        }
+        rivals.retain(|_, cells| cells.len() > 1);
+        for cells in rivals.values() {
+            let best = cells.iter().map(|(_, _, mean)| *mean).max();
+            for (i, j, _) in cells.iter().filter(|(_, _, mean)| Some(*mean) == best) {
+                self.rows[*i].1[*j].best = true;
+            }
+        }
+        !rivals.is_empty()
+    }
+
+    /// Compares each cell with the one that has the baseline's value and is else the same.
+    fn compare(&mut self) {
+        let Some(Baseline { var, value }) = &self.baseline else { return };
+        let (in_rows, in_columns) = (
+            self.row_vars.iter().position(|known| known == var),
+            self.column_vars.iter().position(|known| known == var),
+        );
+        let counterpart = |lines: &[&Line], at: usize, var: Option<usize>| -> Option<usize> {
+            let Some(var) = var else { return Some(at) };
+            let mut values = lines[at].values.clone();
+            values[var].clone_from(value);
+            lines.iter().position(|line| line.values == values)
+        };
+        let rows: Vec<&Line> = self.rows.iter().map(|(line, _)| line).collect();
+        let columns: Vec<&Line> = self.columns.iter().collect();
+        let mut found = vec![];
+        for i in 0..rows.len() {
+            for j in 0..columns.len() {
+                let (Some(row), Some(column)) =
+                    (counterpart(&rows, i, in_rows), counterpart(&columns, j, in_columns))
+                else {
+                    continue;
+                };
+                if (row, column) == (i, j) {
+                    found.push((i, j, None));
+                    continue;
+                }
+                let (cell, base) = (&self.rows[i].1[j], &self.rows[row].1[column]);
+                if cell.metric == base.metric {
+                    found.push((i, j, Some(Comparison::of(&differences(cell, base)))));
+                }
+            }
+        }
+        for (i, j, comparison) in found {
+            let cell = &mut self.rows[i].1[j];
+            cell.is_baseline = comparison.is_none();
+            cell.comparison = comparison.flatten();
+        }
+    }
+}
+
+/// The differences at each value of what is averaged over that both have; a pair of results counts once.
+fn differences(cell: &Cell, base: &Cell) -> Vec<f64> {
+    let mut counted = BTreeSet::new();
+    let pairs = cell.by_unit.iter().filter_map(|(unit, (node, score))| {
+        let (base_node, base_score) = base.by_unit.get(unit)?;
+        counted.insert((*node, *base_node)).then_some(score - base_score)
+    });
+    pairs.collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mean_and_sample_deviation() {
-        let cell = Cell { scores: vec![0.5, 0.7, 0.6], missing: 0 };
-        assert!((cell.mean().expect("mean") - 0.6).abs() < 1e-12);
-        assert!((cell.deviation().expect("sd") - 0.1).abs() < 1e-12);
-        assert_eq!(cell.text(), "60.00 ± 10.00 (n=3)");
-        assert_eq!(Cell { scores: vec![0.5], missing: 2 }.text(), "50.00 (n=1, 2 missing)");
-        assert_eq!(Cell { scores: vec![], missing: 1 }.text(), "missing");
-        assert_eq!(Cell::default().text(), "–");
-    }
-
-    #[test]
-    fn prints_aligned() {
-        let cell = |score| vec![Cell { scores: vec![score], missing: 0 }];
-        let table = Table {
-            title: "macro_f1 on test, %".into(),
-            corner: "method".into(),
-            columns: vec!["macro_f1".into()],
-            rows: vec![("fine-tune".into(), cell(0.5)), ("mt".into(), cell(0.625))],
-        };
-        let expected = "\
-macro_f1 on test, %
-method      macro_f1
-───────────────────────
-fine-tune   50.00 (n=1)
-mt          62.50 (n=1)
-";
-        assert_eq!(table.text(false), expected);
-    }
-}
+pub(super) mod tests;

@@ -7,6 +7,7 @@
 mod digests;
 mod fields;
 mod kinds;
+mod report;
 mod splits;
 mod sweep;
 mod training;
@@ -16,11 +17,12 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use report::{Axes, Baseline, FigureFile, FigureKind, Report, Score, Shows, number as axis_number};
 pub use yaml::At;
 
 use crate::action;
 use crate::diag::{Diagnostic, Place, nearest};
-use fields::{Faults, Fields, list};
+use fields::{Faults, Fields};
 use yaml::{Node, Text};
 
 /// The version of the pipeline language.
@@ -39,7 +41,7 @@ pub struct Spec {
     pub swept: Vec<String>,
     /// The stages to have when the command line names none.
     pub targets: Vec<(String, At)>,
-    /// Tables to print at the end.
+    /// Tables to print at the end, and the figures of them.
     pub reports: Vec<Report>,
     text: Text,
     overrides: Vec<(At, String)>,
@@ -175,21 +177,6 @@ pub struct Remote {
     pub at: At,
 }
 
-/// A table over the sweep.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// The evaluate stage.
-    pub stage: Ref,
-    /// The metric, by name.
-    pub metric: action::Metric,
-    /// The variable whose values are rows.
-    pub rows: Option<String>,
-    /// The variable whose values are columns.
-    pub columns: Option<String>,
-    /// The variable that is averaged over.
-    pub over: Option<String>,
-}
-
 impl Spec {
     /// Reads a pipeline file. `sets` are `NAME=VALUE` from the command line: NAME is a variable, or a
     /// path such as `stages.model.train.epochs`. What could be read comes back even when there are
@@ -249,6 +236,19 @@ impl Spec {
         pairs.join(", ")
     }
 
+    /// The values that a swept variable takes, in order; none for one that is not swept.
+    pub fn values(&self, var: &str) -> Vec<String> {
+        let mut values: Vec<String> = vec![];
+        if let Some(index) = self.swept.iter().position(|swept| swept == var) {
+            for point in &self.points {
+                if !values.contains(&point.values[index]) {
+                    values.push(point.values[index].clone());
+                }
+            }
+        }
+        values
+    }
+
     fn read(file: &Path, text: Text, sets: &[String]) -> (Self, Vec<Diagnostic>) {
         let mut spec = Self { file: file.to_owned(), text, ..Self::default() };
         let mut diagnostics = vec![];
@@ -299,6 +299,7 @@ impl Spec {
             Some((node, at)) => sweep::dimensions(node, &at, &raw_vars, fields.faults),
             None => vec![],
         };
+        let whole = dims.len();
         let fixed: Vec<At> = self.overrides.iter().map(|(at, _)| at.clone()).collect();
         let dims: Vec<sweep::Dimension> = dims
             .into_iter()
@@ -325,7 +326,10 @@ impl Spec {
         if let Some(targets) = fields.texts("targets") {
             self.targets = targets;
         }
-        self.reports = reports(&mut fields, &self.swept, &raw_vars);
+        let folder = self.file.parent().unwrap_or(Path::new("")).to_owned();
+        let context =
+            report::Context { dims: &dims, narrowed: dims.len() < whole, vars: &raw_vars, folder: &folder };
+        let mut drafts = report::drafts(&mut fields, &context);
         fields.finish("a pipeline");
 
         for values in sweep::points(&dims) {
@@ -350,8 +354,12 @@ impl Spec {
                     if faults.len() > before { Block::Broken } else { block.unwrap_or(Block::Broken) };
                 blocks.insert(name.clone(), block);
             }
+            for draft in &mut drafts {
+                draft.at_point(&vars, faults);
+            }
             self.points.push(Point { values: values.iter().map(Node::brief).collect(), stages: blocks });
         }
+        self.reports = drafts.into_iter().filter_map(|draft| draft.finish(self.points.len())).collect();
         // The same fault shows at every point; once is enough.
         let mut seen: Faults = vec![];
         for fault in faults.drain(..) {
@@ -374,64 +382,6 @@ fn block_of(fields: &mut Fields, name: &'static str) -> Option<Vec<(String, Node
             None
         }
     }
-}
-
-fn reports(fields: &mut Fields, swept: &[String], vars: &[(String, Node)]) -> Vec<Report> {
-    let Some((node, at)) = fields.raw("report") else { return vec![] };
-    let items: Vec<(&Node, At)> = match node {
-        Node::List(items) => items.iter().enumerate().map(|(i, item)| (item, at.index(i))).collect(),
-        other => vec![(other, at)],
-    };
-    let nothing = vars::Vars::new();
-    let mut reports = vec![];
-    for (item, at) in items {
-        let Some(mut fields) = Fields::of(item, "`report`", at, &nothing, fields.faults) else { continue };
-        let metric = fields.text("metric");
-        let mut axis = |name: &'static str| {
-            let (var, at) = fields.text(name)?;
-            let known = vars.iter().map(|(name, _)| name.as_str());
-            if !swept.contains(&var) && !known.clone().any(|name| name == var) {
-                let fault =
-                    Diagnostic::error(format!("unknown variable `{var}`")).help(match nearest(&var, known) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => "a table's rows, columns and averages are variables".to_owned(),
-                    });
-                fields.fault(at, fault);
-                return None;
-            }
-            Some(var)
-        };
-        let (rows, columns, over) = (axis("rows"), axis("columns"), axis("over"));
-        let axes = [("rows", &rows), ("columns", &columns), ("over", &over)];
-        for (i, (name, var)) in axes.iter().enumerate().filter(|(_, (_, var))| var.is_some()) {
-            if let Some((other, _)) = axes[..i].iter().find(|(_, other)| other == var) {
-                let var = var.as_deref().unwrap_or_default();
-                let fault = Diagnostic::error(format!("`{var}` is both `{other}` and `{name}` of the table"))
-                    .help("a variable has one part in a table: keep one of them");
-                let at = fields.at.key(name);
-                fields.fault(at, fault);
-            }
-        }
-        if let Some((text, at)) = metric {
-            let metrics: Vec<(&str, action::Metric)> =
-                action::Metric::ALL.iter().map(|m| (m.name(), *m)).collect();
-            if let Some((stage, metric)) = text.rsplit_once('.') {
-                if let Some(metric) = fields.one_of(metric, "metric", &metrics, at.clone()) {
-                    let stage = Ref { stage: stage.to_owned(), at };
-                    reports.push(Report { stage, metric, rows, columns, over });
-                }
-            } else {
-                let names: Vec<&str> = metrics.iter().map(|(name, _)| *name).collect();
-                let fault = Diagnostic::error(format!("`{text}` does not say whose metric"))
-                    .help(format!("write `STAGE.METRIC`, the metric one of {}", list(&names)));
-                fields.fault(at, fault);
-            }
-        } else {
-            fields.missing("metric", "what the table shows, such as `test.macro_f1`");
-        }
-        fields.finish("`report`");
-    }
-    reports
 }
 
 /// Applies `NAME=VALUE` to the tree and returns what it set.

@@ -62,7 +62,7 @@ fn a_pipeline_becomes_typed_stages_at_every_point() {
     let Block::Evaluate { model, action, .. } = &point.stages["test"] else { panic!("kind") };
     assert_eq!(model.stage, "mt-model");
     assert_eq!(action.metrics, [Metric::Accuracy, Metric::MacroF1]);
-    assert_eq!(spec.reports[0].stage.stage, "test");
+    assert_eq!(spec.reports[0].shows.stages()[0].stage, "test");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn faults_are_placed_and_say_the_way_out() {
         ("from:", "form:", "form", "did you mean `from`?"),
         ("method: mt", "method: mt, task: b", "task", "duplicate key `task`"),
         ("[tapt]", "[tapt, tapt]", "tapt", "named twice"),
-        ("over: seed", "over: task", "task", "both `rows` and `over`"),
+        ("over: seed", "over: task", "task", "`task` is both `rows` and `over`"),
         ("[macro_f1, accuracy]", "[]", "[", "nothing would be measured"),
         ("epochs: 2", "epochs: 99999999999999999999", "9", "beyond 64 bits"),
         ("epochs: 2", "epochs: !x 2", "!", "a tag"),
@@ -178,4 +178,115 @@ fn what_is_no_pipeline_is_refused_without_panic() {
     }
     let deep = "[".repeat(10_000);
     assert!(!read(&deep, &[]).1.is_empty());
+}
+
+/// A pipeline with another `report` block, and variables for it.
+fn with_report(block: &str) -> String {
+    let (before, _) = PIPELINE.split_once("report:").expect("a report");
+    before
+        .replace("seed: 0}", "seed: 0, size: 1, out: pics, measured: {a: macro_f1, b: accuracy}}")
+        .replace("{task: [a, b]", "{task: [a, b], size: [1, 10, 100x]")
+        + "report: "
+        + block
+        + "\n"
+}
+
+fn report(block: &str) -> Report {
+    sound(&with_report(block), &[]).reports.remove(0)
+}
+
+#[test]
+fn a_report_says_what_is_compared_and_drawn() {
+    let found = report(
+        "{metric: test.macro_f1, rows: [method, task], columns: size, over: seed, baseline: b,
+          title: Size, figure: {lines: '${out}/size', log: true}}",
+    );
+    assert_eq!((found.rows.len(), found.columns.as_slice()), (2, &["size".to_owned()][..]));
+    assert_eq!(found.baseline, Some(Baseline { var: "task".into(), value: "b".into() }));
+    let figure = found.figure.expect("a figure");
+    assert_eq!((figure.kind, figure.log), (FigureKind::Lines, true));
+    assert_eq!(
+        (figure.file.path.as_path(), found.title.as_deref()),
+        (Path::new("dir/pics/size"), Some("Size"))
+    );
+
+    // A baseline may be a column's value, a number, and of a variable that the report does not name.
+    for (block, var) in [
+        ("{metric: test.macro_f1, columns: task, over: seed, baseline: a}", "task"),
+        ("{metric: test.macro_f1, rows: task, over: seed, baseline: 10}", "size"),
+    ] {
+        assert_eq!(report(block).baseline.expect("a baseline").var, var);
+    }
+    let weights = report("{weights: mt-model, rows: task, over: seed, figure: {steps: w}}");
+    assert!(matches!(&weights.shows, Shows::Weights(stage) if stage.stage == "mt-model"));
+}
+
+#[test]
+fn a_reports_metric_may_vary_over_the_sweep() {
+    let text = with_report("{metric: 'test.${measured.${task}}', rows: task, over: seed}");
+    let spec = sound(&text, &[]);
+    let Shows::Scores(scores) = &spec.reports[0].shows else { panic!("scores") };
+    let of = |task: &str| -> Vec<&str> {
+        let here = spec.points.iter().zip(scores).filter(|(point, _)| point.values[0] == task);
+        here.map(|(_, score)| score.metric.name()).collect()
+    };
+    assert_eq!((of("a"), of("b")), (vec!["macro_f1"; 9], vec!["accuracy"; 9]));
+}
+
+#[test]
+fn a_baseline_goes_with_the_points_it_is_of() {
+    let text = with_report("{metric: test.macro_f1, rows: task, over: seed, baseline: b}");
+    assert_eq!(sound(&text, &["task=a"]).reports[0].baseline, None);
+    assert!(sound(&text, &["seed=1"]).reports[0].baseline.is_some());
+}
+
+#[test]
+fn faults_of_a_report_are_placed_and_say_the_way_out() {
+    for (block, marked, part) in [
+        ("{metric: test.macro_f1, rows: task, baseline: aa}", "aa", "did you mean `a`?"),
+        (
+            "{metric: test.macro_f1, rows: task, over: seed, baseline: zebra}",
+            "zebra",
+            "the values are `a`, `b`, `1`",
+        ),
+        ("{metric: test.macro_f1, rows: [task, tusk]}", "tusk", "did you mean `task`?"),
+        ("{metric: test.macro_f1, rows: [task, task]}", "task", "`task` stands twice in `rows`"),
+        ("{metric: test.macro_f1, rows: task, columns: [task]}", "task", "both `rows` and `columns`"),
+        ("{metric: test.macro_f1, over: [seed, task]}", "task", "`over` is one variable"),
+        ("{metric: 'test.${task}'}", "'test.${task}'", "unknown metric `a`"),
+        ("{metric: 'test.${mesured}'}", "'test.${mesured}'", "did you mean `measured`?"),
+        ("{metric: [test.macro_f1]}", "[", "`metric` is a text"),
+        ("{rows: task}", "report", "`metric` is missing"),
+        ("{metric: test.macro_f1, weights: mt-model}", "weights", "exclude each other"),
+        ("{weights: mt-model, columns: task}", "task", "the objectives as columns"),
+        ("{weights: mt-model, baseline: a}", "baseline", "has no baseline"),
+        ("{weights: mt-model, figure: {bars: w}}", "bars", "steps: PATH"),
+        ("{metric: test.macro_f1, figure: {steps: w}}", "steps", "weights: STAGE"),
+        ("{metric: test.macro_f1, figure: {bar: w}}", "bar", "did you mean `bars`?"),
+        ("{metric: test.macro_f1, figure: {}}", "figure", "`bars` is missing"),
+        ("{metric: test.macro_f1, figure: {bars: a, lines: b}}", "lines", "of one kind"),
+        ("{metric: test.macro_f1, figure: {bars: a.png}}", "a.png", "leave out `.png`"),
+        ("{metric: test.macro_f1, figure: {bars: 'a-${task}'}}", "'a-${task}'", "varies over the sweep"),
+        ("{metric: test.macro_f1, figure: {bars: a, log: true}}", "log", "of `lines`"),
+        ("{metric: test.macro_f1, figure: {lines: a}}", "lines", "columns: VAR"),
+        ("{metric: test.macro_f1, columns: task, figure: {lines: a}}", "task", "takes the value `a`"),
+        ("{metric: test.macro_f1, columns: seed, figure: {lines: a, log: true}}", "seed", "no place for `0`"),
+        (
+            "[{metric: test.macro_f1, figure: {bars: a}}, {metric: test.accuracy, figure: {bars: a}}]",
+            "a",
+            "two figures",
+        ),
+    ] {
+        let (_, diagnostics) = read(&with_report(block), &[]);
+        let under_caret = |d: &Diagnostic| -> Option<String> {
+            let place = d.place.as_ref()?;
+            Some(place.source.chars().skip(place.column - 1).take(place.width).collect())
+        };
+        let hit = diagnostics
+            .iter()
+            .any(|d| under_caret(d).as_deref() == Some(marked) && d.to_string().contains(part));
+        assert!(hit, "{block} should say `{part}` under `{marked}`:\n{}", print(&diagnostics));
+        let elsewhere = diagnostics.iter().any(|d| under_caret(d).as_deref() != Some(marked));
+        assert!(!elsewhere, "{block}:\n{}", print(&diagnostics));
+    }
 }

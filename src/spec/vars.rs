@@ -1,7 +1,8 @@
 //! Variables: `${name}` in any value, replaced by what the name stands for.
 //!
 //! A value that is nothing but `${name}` becomes the variable's own value, whatever its type; inside a
-//! longer text the variable must be a scalar. `$${` stands for a plain `${`.
+//! longer text the variable must be a scalar. A name may be built from variables: `${metrics.${task}}`.
+//! `$${` stands for a plain `${`.
 
 use std::collections::BTreeMap;
 
@@ -108,8 +109,14 @@ pub(super) fn mentions(node: &Node) -> Vec<String> {
             .unwrap_or_default()
             .into_iter()
             .filter_map(|part| match part {
-                Part::Var(name) => Some(name.split('.').next().unwrap_or_default().to_owned()),
+                Part::Var(name) => Some(name),
                 Part::Text(_) => None,
+            })
+            .flat_map(|name| {
+                let inner = mentions(&Node::Text(name.clone()));
+                let outer = name.split('.').next().unwrap_or_default().to_owned();
+                // What a name begins with is known only when it does not begin with a variable.
+                inner.into_iter().chain((!outer.contains('$')).then_some(outer))
             })
             .collect(),
         Node::List(items) => items.iter().flat_map(mentions).collect(),
@@ -135,7 +142,7 @@ fn split(text: &str) -> Result<Vec<Part>, Fault> {
             continue;
         }
         plain.push_str(&rest[..at]);
-        let Some(end) = rest[at..].find('}') else {
+        let Some(end) = close(&rest[at..]) else {
             return Err(Fault::new(
                 format!("`${{` without its `}}` in `{text}`"),
                 Some("close it, or write `$${` for a plain `${`".to_owned()),
@@ -158,8 +165,29 @@ fn split(text: &str) -> Result<Vec<Part>, Fault> {
     Ok(parts)
 }
 
-/// `name`, or `name.field` of a variable that is a block.
+/// Where the `}` of the `${` at the start of a text is.
+fn close(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' if text[..at].ends_with('$') => depth += 1,
+            '}' if depth == 1 => return Some(at),
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// `name`, or `name.field` of a variable that is a block; each may be built from variables.
 fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Node, Fault> {
+    if name.contains("${") {
+        let built = scalar(name, vars)?.brief();
+        // A value may not bring variables of its own: it could name itself for ever.
+        if !built.contains("${") {
+            return lookup(&built, vars);
+        }
+    }
     let mut steps = name.split('.');
     let first = steps.next().unwrap_or_default();
     let Some(mut node) = vars.get(first) else {
@@ -198,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_whole_value_keeps_its_type_and_a_part_becomes_text() {
-        let (vars, faults) = vars("{n: 3, l: [1, a], t: x, m: {k: 0.5}}");
+        let (vars, faults) = vars("{n: 3, l: [1, a], t: x, k: k, m: {k: 0.5}}");
         assert_eq!(faults, Vec::<String>::new());
         let cases = [
             ("${n}", Node::Int(3)),
@@ -207,6 +235,8 @@ mod tests {
             ("a/${t}-${n}.b", Node::Text("a/x-3.b".into())),
             ("$${n}", Node::Text("${n}".into())),
             ("costs $5", Node::Text("costs $5".into())),
+            ("${m.${k}}", Node::Float(0.5)),
+            ("at ${m.${k}}%", Node::Text("at 0.5%".into())),
         ];
         for (text, node) in cases {
             assert_eq!(scalar(text, &vars).expect(text), node, "{text}");
@@ -221,14 +251,20 @@ mod tests {
         assert!(fault("${zebra}").help.expect("help").contains("--set zebra="));
         assert!(fault("x${l}").message.contains("a list"));
         assert!(fault("${task").message.contains("without its"));
+        assert!(fault("${task${x}").message.contains("without its"));
+        assert_eq!(fault("${tsk.${task}}").help.as_deref(), Some("did you mean `task`?"));
         assert!(fault("${}").message.contains("names no variable"));
     }
 
     #[test]
     fn variables_may_use_each_other_but_not_themselves() {
-        let (vars, faults) = vars("{a: '${b}/x', b: '${c}', c: 1, d: '${e}', e: '${d}', f: '${f}'}");
+        let (vars, faults) = vars(
+            "{a: '${b}/x', b: '${c}', c: 1, d: '${e}', e: '${d}', f: '${f}',
+              g: '${h.${i}}', h: {'1': '${c}'}, i: '${c}', j: '${h.${j}}'}",
+        );
         assert_eq!(vars["a"], Node::Text("1/x".into()));
-        assert_eq!(faults.len(), 3, "{faults:?}");
+        assert_eq!(vars["g"], Node::Int(1));
+        assert_eq!(faults.len(), 4, "{faults:?}");
         assert!(faults[0].contains("defined by itself"), "{faults:?}");
     }
 }

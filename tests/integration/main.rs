@@ -10,6 +10,7 @@ mod golden;
 mod http;
 mod kill;
 mod learning;
+mod results;
 mod server;
 mod weights;
 mod world;

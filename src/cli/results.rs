@@ -1,0 +1,271 @@
+//! `tartan results`: tables of what is in the store.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use super::pipeline::{Choice, Loaded, load};
+use super::{Exit, Fault, out};
+use crate::action::Metric;
+use crate::diag::Diagnostic;
+use crate::exec::{NodeStatus, known};
+use crate::plan::NodeId;
+use crate::report::table::{self, Table};
+use crate::report::{Records, ReportError, axes, draw, print, raw, shell_word};
+use crate::spec::{Axes, Block, Report};
+
+const EXAMPLES: &str = "\
+A cell is the mean ± the sample standard deviation over what is averaged over; the best of a column is bold.
+With a baseline, its differences are tested: paired permutation test, bootstrap interval.
+
+Without `report` in the pipeline, each metric of each evaluate stage has a table: seeds are averaged over, a
+variable that decides which texts are scored makes columns, and the rest make rows.
+
+Examples:
+  tartan results main.yaml                                    the pipeline's own tables
+  tartan results main.yaml --baseline fine-tune               what differs from fine-tuning, and how surely
+  tartan results main.yaml test --metric accuracy --columns task
+  tartan results main.yaml --format latex > table.tex
+  tartan results main.yaml --format csv > scores.csv          every single score, with its key";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The pipeline's file
+    pipeline: PathBuf,
+    /// Evaluate stages to show [default: those of the pipeline's `report`, or else all]
+    stages: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+    /// Variables whose values are rows, with commas between
+    #[arg(long, value_name = "VAR", value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Variables whose values are columns, with commas between
+    #[arg(long, value_name = "VAR", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// The variable to average over
+    #[arg(long, value_name = "VAR")]
+    over: Option<String>,
+    /// Metrics to show, a table each, in place of the pipeline's `report`
+    #[arg(long, value_name = "METRIC", value_delimiter = ',', value_parser = metric)]
+    metric: Vec<Metric>,
+    /// The value of a variable to compare the others with
+    #[arg(long, value_name = "VALUE")]
+    baseline: Option<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For the terminal
+    Text,
+    /// For notes and issues
+    Markdown,
+    /// For papers, with booktabs
+    Latex,
+    /// Every single score, a line a sweep point
+    Csv,
+    /// Cells with their statistics, and every single score
+    Json,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
+    let loaded = load(&args.pipeline, &args.stages, &args.choice)?;
+    let status = known(&loaded.plan, &loaded.store, &BTreeSet::new())?;
+    let records: Records = status
+        .iter()
+        .filter_map(|(id, status)| match status {
+            NodeStatus::Cached(record) => Some((id, (**record).clone())),
+            _ => None,
+        })
+        .collect();
+    let reports = reports(args, &loaded)?;
+    let tables = tables(&reports, &loaded, &records)?;
+    let drawn = figures(&reports, &tables, &loaded, &records);
+    let (tables, absent): (Vec<Table>, Vec<Table>) = tables.into_iter().partition(|table| !table.is_empty());
+    for stage in absent.iter().flat_map(|table| &table.stages) {
+        out::note(format_args!("no table of `{stage}`: it is not among the targets"));
+    }
+    match args.format {
+        Format::Csv => out::bytes(raw::csv(&tables).as_bytes()),
+        Format::Json => {
+            let text = raw::json(&loaded.spec.name, &tables).map_err(|error| {
+                Fault::failed(format!("failed to write the results as JSON: {error}"), None)
+            })?;
+            out::bytes(text.as_bytes());
+        }
+        page => {
+            let pages: Vec<String> =
+                tables.iter().filter(|table| has_scores(table)).map(|table| printed(table, page)).collect();
+            out::bytes(pages.join("\n").as_bytes());
+        }
+    }
+    say_what_is_missing(args, &tables);
+    // A figure that cannot be written keeps nobody from the table.
+    say_what_is_drawn(&drawn?);
+    Ok(Exit::Done)
+}
+
+/// Builds the tables of some reports.
+pub(super) fn tables(
+    reports: &[Report],
+    loaded: &Loaded,
+    records: &Records,
+) -> Result<Vec<Table>, ReportError> {
+    let Loaded { spec, plan, store } = loaded;
+    reports.iter().map(|report| table::build(report, spec, plan, records, store)).collect()
+}
+
+/// Draws the figures that the reports ask for, as far as their numbers are known, and returns the files.
+pub(super) fn figures(
+    reports: &[Report],
+    tables: &[Table],
+    loaded: &Loaded,
+    records: &Records,
+) -> Result<Vec<PathBuf>, ReportError> {
+    let mut files = vec![];
+    for (report, table) in reports.iter().zip(tables) {
+        let Some(file) = &report.figure else { continue };
+        if let Some(figure) = draw::figure(file, table, &loaded.plan, records, &loaded.store)? {
+            files.extend(draw::write(&figure, &file.file.path)?);
+        }
+    }
+    Ok(files)
+}
+
+pub(super) fn say_what_is_drawn(files: &[PathBuf]) {
+    if !files.is_empty() {
+        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        out::note(format_args!("figures: {}", names.join(", ")));
+    }
+}
+
+/// The table for the standard output, in colour where it is a terminal that wants it.
+pub(super) fn for_terminal(table: &Table) -> String {
+    let styled = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    print::text(table, styled)
+}
+
+fn printed(table: &Table, format: Format) -> String {
+    match format {
+        Format::Markdown => print::markdown(table),
+        Format::Latex => print::latex(table),
+        _ => for_terminal(table),
+    }
+}
+
+fn has_scores(table: &Table) -> bool {
+    table.scores.seen.iter().any(|seen| seen.score.is_some())
+}
+
+/// The reports to show: the pipeline's, or one for each metric of each evaluate stage; with the axes that
+/// the command line gives.
+fn reports(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
+    let spec = &loaded.spec;
+    let is_asked = |report: &&Report| {
+        args.stages.is_empty() || report.shows.stages().iter().any(|of| args.stages.contains(&of.stage))
+    };
+    let mut reports: Vec<Report> = spec.reports.iter().filter(is_asked).cloned().collect();
+    if reports.is_empty() || !args.metric.is_empty() {
+        reports = of_stages(args, loaded)?;
+    }
+    let axes = Axes {
+        rows: args.rows.clone(),
+        columns: args.columns.clone(),
+        over: args.over.clone(),
+        baseline: args.baseline.clone(),
+    };
+    let with_axes =
+        |report: Report| report.with_axes(spec, &axes).map_err(|fault| Fault::wrong(vec![*fault]));
+    reports.into_iter().map(with_axes).collect()
+}
+
+/// A report for each metric of each evaluate stage that is planned.
+fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
+    let (spec, plan) = (&loaded.spec, &loaded.plan);
+    let wrong = |fault: Diagnostic| Err(Fault::wrong(vec![fault]));
+    let planned = |stage: &str| plan.points.iter().any(|nodes| nodes.contains_key(stage));
+    let first = spec.points.first().map(|point| &point.stages);
+    let mut reports = vec![];
+    for (stage, block) in first.into_iter().flatten() {
+        let asked = args.stages.contains(stage);
+        let Block::Evaluate { .. } = block else {
+            if asked {
+                let fault =
+                    format!("results are those of `evaluate` stages, and `{stage}` is `{}`", block.kind());
+                return wrong(
+                    Diagnostic::error(fault).help(format!("`tartan show {stage}` shows what it made")),
+                );
+            }
+            continue;
+        };
+        if !(planned(stage) && (asked || args.stages.is_empty())) {
+            continue;
+        }
+        // A metric counts if it is measured at every sweep point.
+        let measured: Vec<Metric> = Metric::ALL
+            .into_iter()
+            .filter(|metric| {
+                spec.points.iter().all(|point| {
+                    matches!(point.stages.get(stage), Some(Block::Evaluate { action, .. }) if action.metrics.contains(metric))
+                })
+            })
+            .collect();
+        if let Some(missing) = args.metric.iter().find(|metric| asked && !measured.contains(metric)) {
+            let fault = Diagnostic::error(format!("`{stage}` does not measure `{}`", missing.name()));
+            return wrong(
+                fault.help("add it to the stage's `metrics`, or leave `metrics` out to have them all"),
+            );
+        }
+        let metrics =
+            measured.into_iter().filter(|metric| args.metric.is_empty() || args.metric.contains(metric));
+        let axes = axes::chosen(spec, plan, stage);
+        for metric in metrics {
+            let report = Report::of_metric(spec, stage, metric).with_axes(spec, &axes);
+            reports.push(report.map_err(|fault| Fault::wrong(vec![*fault]))?);
+        }
+    }
+    if reports.is_empty() {
+        return wrong(
+            Diagnostic::error("there is nothing to show: no `evaluate` stage is among the targets")
+                .help("name one: `tartan results PIPELINE STAGE`"),
+        );
+    }
+    Ok(reports)
+}
+
+/// What is missing, and the command that makes it.
+fn say_what_is_missing(args: &Args, tables: &[Table]) {
+    let seen = || tables.iter().flat_map(|table| &table.scores.seen);
+    let all: BTreeSet<NodeId> = seen().map(|seen| seen.node).collect();
+    let missing: BTreeSet<NodeId> =
+        seen().filter(|seen| seen.score.is_none()).map(|seen| seen.node).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let mut words = vec!["tartan".to_owned(), "run".to_owned(), args.pipeline.display().to_string()];
+    words.extend(args.stages.iter().cloned());
+    for set in &args.choice.sets {
+        words.extend(["--set".to_owned(), set.clone()]);
+    }
+    if let Some(cache) = args.choice.cache.as_ref().filter(|_| std::env::var_os("TARTAN_CACHE").is_none()) {
+        words.extend(["--cache".to_owned(), cache.display().to_string()]);
+    }
+    let command: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+    let what = if missing.len() == all.len() {
+        "no result is there yet".to_owned()
+    } else {
+        format!("{} of {} are not there yet", missing.len(), out::count(all.len(), "result"))
+    };
+    out::note(format_args!("{what}: `{}` makes them", command.join(" ")));
+}
+
+fn metric(text: &str) -> Result<Metric, String> {
+    let names = Metric::ALL.map(Metric::name);
+    Metric::ALL
+        .into_iter()
+        .find(|metric| metric.name() == text)
+        .ok_or_else(|| format!("it is one of {}", names.join(", ")))
+}

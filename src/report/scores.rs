@@ -1,0 +1,163 @@
+//! What each sweep point gave: the raw material of a table.
+//!
+//! Reads plans, records and the store; knows nothing of rows and columns.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use serde::Deserialize;
+
+use super::weights;
+use crate::action::roles;
+use crate::digest::Digest;
+use crate::plan::{NodeId, Plan};
+use crate::spec::{Report, Shows, Spec};
+use crate::store::{Record, Store, StoreError};
+
+/// The name of the variable that tells objectives apart in a table of weights.
+pub(super) const OBJECTIVE: &str = "objective";
+
+/// Why a table cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A result that is whole, and not what this program writes.
+    #[error("`{file}` of `{stage}` cannot be read: {why}")]
+    Unreadable {
+        /// The stage.
+        stage: String,
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+    },
+    /// A figure's file.
+    #[error("failed to write the figure `{file}`: {why}")]
+    Figure {
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The results that are known, by node.
+pub type Records = BTreeMap<NodeId, Record>;
+
+/// A number that a sweep point gave, or that is still missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// The values of the table's variables at this point.
+    pub values: Vec<String>,
+    /// The stage.
+    pub stage: String,
+    /// Its node: points may share one.
+    pub node: NodeId,
+    /// What was measured: a metric's name, or `weight`.
+    pub metric: String,
+    /// The split, where it is known.
+    pub split: Option<String>,
+    /// What was scored: the digest of the split's tokens. Scores on other texts do not compare.
+    pub data: Option<Digest>,
+    /// The key of the result.
+    pub key: Option<Digest>,
+    /// The number, between 0 and 1.
+    pub score: Option<f64>,
+}
+
+/// A report's numbers in the order of the sweep.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// The variables of [`Seen::values`]: the swept ones, and [`OBJECTIVE`] for weights.
+    pub vars: Vec<String>,
+    /// The numbers.
+    pub seen: Vec<Seen>,
+}
+
+#[derive(Deserialize)]
+struct Metrics {
+    metrics: BTreeMap<String, f64>,
+    split: String,
+}
+
+/// Gathers what a report shows at every sweep point that has its stage.
+pub fn gather(
+    report: &Report,
+    spec: &Spec,
+    plan: &Plan,
+    records: &Records,
+    store: &Store,
+) -> Result<Scores, ReportError> {
+    let mut vars = spec.swept.clone();
+    let mut seen = vec![];
+    match &report.shows {
+        Shows::Scores(scores) => {
+            let mut read: BTreeMap<NodeId, Option<Metrics>> = BTreeMap::new();
+            for ((point, nodes), shown) in spec.points.iter().zip(&plan.points).zip(scores) {
+                let Some(&id) = nodes.get(&shown.stage.stage) else { continue };
+                let record = records.get(&id);
+                if let Entry::Vacant(free) = read.entry(id) {
+                    let bytes = artifact(store, record, roles::METRICS)?;
+                    let metrics = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
+                    free.insert(metrics.map_err(|why| unreadable(plan, id, roles::METRICS, &why))?);
+                }
+                let metrics = read.get(&id).and_then(Option::as_ref);
+                let split = metrics.map(|metrics| metrics.split.clone());
+                let data = split.as_ref().and_then(|split| {
+                    record?.manifest.inputs.get(&format!("data/{}", roles::split(split))).copied()
+                });
+                seen.push(Seen {
+                    values: point.values.clone(),
+                    stage: shown.stage.stage.clone(),
+                    node: id,
+                    metric: shown.metric.name().to_owned(),
+                    split,
+                    data,
+                    key: record.map(|record| record.key),
+                    score: metrics.and_then(|found| found.metrics.get(shown.metric.name()).copied()),
+                });
+            }
+        }
+        Shows::Weights(stage) => {
+            vars.push(OBJECTIVE.to_owned());
+            let mut read: BTreeMap<NodeId, Option<weights::Path>> = BTreeMap::new();
+            for (point, nodes) in spec.points.iter().zip(&plan.points) {
+                let Some(&id) = nodes.get(&stage.stage) else { continue };
+                if let Entry::Vacant(free) = read.entry(id) {
+                    free.insert(weights::of_node(plan, id, records, store)?);
+                }
+                let path = read.get(&id).and_then(Option::as_ref);
+                for (i, objective) in plan.node(id).objective_names.iter().enumerate() {
+                    let values = point.values.iter().cloned().chain([objective.clone()]).collect();
+                    seen.push(Seen {
+                        values,
+                        stage: stage.stage.clone(),
+                        node: id,
+                        metric: "weight".to_owned(),
+                        split: None,
+                        data: None,
+                        key: records.get(&id).map(|record| record.key),
+                        score: path.and_then(|path| path.last(i)),
+                    });
+                }
+            }
+        }
+    }
+    Ok(Scores { vars, seen })
+}
+
+/// The bytes of a result's file; none where there is no result, or it has no such file.
+pub(super) fn artifact(
+    store: &Store,
+    record: Option<&Record>,
+    file: &str,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let output = record.and_then(|record| record.outputs.get(file));
+    output.map(|output| store.read(&output.digest)).transpose()
+}
+
+pub(super) fn unreadable(plan: &Plan, id: NodeId, file: &str, why: &impl ToString) -> ReportError {
+    ReportError::Unreadable { stage: plan.node(id).name.clone(), file: file.to_owned(), why: why.to_string() }
+}
