@@ -6,7 +6,7 @@
 //!
 //! A parameter at its default is left out of the manifest by its value, so that a kind may gain one
 //! without changing anyone's keys; no parameter is ever left out by its name. What cannot change a
-//! result (device, threads, names, paths) is in the request, never in the action. Each file that a
+//! result (device, threads, names, paths, URLs) is in the request, never in the action. Each file that a
 //! stage reads or writes has a fixed name, its *role*; [`roles`] lists them.
 
 use std::collections::BTreeMap;
@@ -24,6 +24,9 @@ pub const KEY_FORMAT: &str = "tartan-key-1";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
+    /// Brings a file from a URL into the store. No pipeline writes it: the plan has one for each remote
+    /// file that a stage reads.
+    Fetch(Fetch),
     /// Brings an encoder into the store, or makes one.
     Encoder(Encoder),
     /// Turns texts into tokens.
@@ -44,6 +47,7 @@ impl Action {
     /// The kind's name, as a pipeline writes it.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Fetch(_) => "fetch",
             Self::Encoder(_) => "encoder",
             Self::Tokenize(_) => "tokenize",
             Self::Objective(_) => "objective",
@@ -58,7 +62,8 @@ impl Action {
     /// before. A test holds each kind's output and says when this was forgotten.
     pub fn revision(&self) -> u32 {
         match self {
-            Self::Encoder(_)
+            Self::Fetch(_)
+            | Self::Encoder(_)
             | Self::Tokenize(_)
             | Self::Objective(_)
             | Self::Train(_)
@@ -159,6 +164,44 @@ pub struct Request {
     /// What to call each objective in messages: the end-task's stage first, where there is one, then
     /// the auxiliary ones in their order. Empty for other kinds.
     pub objective_names: Vec<String>,
+    /// Where a `fetch` finds its file, in the order to try. Empty for other kinds.
+    pub urls: Vec<String>,
+}
+
+/// `fetch`. Reads nothing. Writes [`roles::FETCHED`]. Where the file comes from is no part of the key: a
+/// mirror gives the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// What the file must hash to.
+    pub pin: Pin,
+}
+
+/// The digest that a remote file is pinned to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pin {
+    /// As `b3sum` prints it.
+    Blake3(Digest),
+    /// As `sha256sum` prints it: 64 hexadecimal digits in lower case.
+    Sha256(String),
+}
+
+impl Pin {
+    /// The hash function's name, as a pipeline writes it.
+    pub fn function(&self) -> &'static str {
+        match self {
+            Self::Blake3(_) => "blake3",
+            Self::Sha256(_) => "sha256",
+        }
+    }
+
+    /// The digest in 64 hexadecimal digits.
+    pub fn hex(&self) -> String {
+        match self {
+            Self::Blake3(digest) => digest.hex(),
+            Self::Sha256(hex) => hex.clone(),
+        }
+    }
 }
 
 /// `encoder`. Reads `config.json`, `tokenizer.json` and, of a checkpoint, `model.safetensors`.
@@ -571,6 +614,8 @@ pub struct Export {}
 
 /// The names of files that stages read and write.
 pub mod roles {
+    /// What a `fetch` brought.
+    pub const FETCHED: &str = "file";
     /// A model: its configuration and its weights under the names `transformers` gives a masked
     /// language model of the family (`bert.…`, `cls.…` or `roberta.…`, `lm_head.…`).
     pub const MODEL: [&str; 2] = [CONFIG, WEIGHTS];

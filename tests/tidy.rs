@@ -22,8 +22,10 @@ const ROOMS: [(&str, &[&str]); 14] = [
 ];
 
 /// Libraries that only one room may know.
-const OWNERS: [(&str, &[&str]); 6] = [
+const OWNERS: [(&str, &[&str]); 8] = [
     ("tch", &["learn"]),
+    ("ureq", &["stage"]),
+    ("rustls", &["stage"]),
     ("serde_yaml", &["spec"]),
     ("petgraph", &["plan"]),
     ("indicatif", &["report"]),

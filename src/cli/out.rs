@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use super::Fault;
 use crate::diag::{self, Diagnostic};
+pub(super) use crate::report::size;
 
 /// A line of a result.
 pub(super) fn line(text: impl Display) {
@@ -43,18 +44,6 @@ pub(super) fn fault(fault: &Fault) {
     }
 }
 
-/// `1.2 MB`
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
 /// `3 stages`, `1 stage`
 pub(super) fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
@@ -67,18 +56,4 @@ fn gone(error: &io::Error) {
     // A result that is lost (a full disk) is no success.
     note(format_args!("error: failed to write the result: {error}"));
     std::process::exit(super::Exit::Failed.code().into());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_read_well() {
-        for (bytes, text) in
-            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (90_868_376, "90.9 MB"), (999_999, "1.0 MB")]
-        {
-            assert_eq!(size(bytes), text);
-        }
-    }
 }

@@ -253,8 +253,14 @@ impl Loaded {
         if !ids.is_empty() {
             return Ok(ids);
         }
-        let known: Vec<&str> =
-            self.spec.points.iter().flat_map(|point| point.stages.keys().map(String::as_str)).collect();
+        let fetched = self.plan.ids().map(|id| self.plan.node(id).stage.as_str());
+        let known: Vec<&str> = self
+            .spec
+            .points
+            .iter()
+            .flat_map(|point| point.stages.keys().map(String::as_str))
+            .chain(fetched)
+            .collect();
         let fault = if known.contains(&stage) {
             Diagnostic::error(format!("no result needs stage `{stage}`"))
                 .help(format!("plan it by name: `tartan plan {} {stage}`", self.spec.file.display()))

@@ -49,6 +49,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         for (path, value) in flatten(&record.manifest.parameters) {
             out::line(format_args!("    {:24} {value}", path.join(".")));
         }
+        if !node.urls.is_empty() {
+            out::line(format_args!("  from {}", node.urls.join(", ")));
+        }
         out::line("  inputs");
         for (role, digest) in &record.manifest.inputs {
             let from = match node.inputs.get(role) {

@@ -2,7 +2,7 @@
 
 use super::pipeline::{Loaded, StageChoice};
 use super::{Exit, Fault, out};
-use crate::action::Manifest;
+use crate::action::{Action, Manifest};
 use crate::exec::NodeStatus;
 use crate::plan::{Input, NodeId};
 use crate::report::changes::{Change, changes, nearest};
@@ -58,7 +58,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
 /// Why a node would run, a line a reason.
 pub(super) fn reasons(loaded: &Loaded, id: NodeId, manifest: &Manifest, records: &[Record]) -> Vec<String> {
     let node = loaded.plan.node(id);
-    let Some(record) = nearest(manifest, &node.name, &loaded.plan.pipeline, records) else {
+    // Another file's digest explains nothing of a fetch.
+    let says_something =
+        |record: &&Record| !matches!(node.action, Action::Fetch(_)) || record.provenance.stage == node.name;
+    let record = nearest(manifest, &node.name, &loaded.plan.pipeline, records).filter(says_something);
+    let Some(record) = record else {
         return vec!["never run".to_owned()];
     };
     let found = changes(&record.manifest, manifest);

@@ -5,46 +5,59 @@ use std::path::Path;
 
 use super::{DeviceChoice, Options};
 use crate::action::Action;
-use crate::plan::Plan;
+use crate::plan::{NodeId, Plan};
 
 /// Where a worker computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Device {
     Cpu,
     Cuda(usize),
+    /// It waits for others more than it computes.
+    Network,
 }
+
+/// How many files are fetched at a time, whatever else runs.
+const FETCHES: usize = 4;
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Network => f.write_str("network"),
         }
     }
 }
 
-/// The free slots. Every worker takes one of `jobs`; one on a GPU takes that GPU as well.
+/// The free slots. Every worker takes one of `jobs`; one on a GPU takes that GPU as well. Only those that
+/// fetch have slots of their own: they need no core.
 #[derive(Debug)]
 pub(super) struct Pools {
     jobs: usize,
     taken: usize,
+    fetching: usize,
     has_gpus: bool,
     free_gpus: Vec<usize>,
 }
 
 impl Pools {
     pub(super) fn new(jobs: usize, gpus: Vec<usize>) -> Self {
-        Self { jobs, taken: 0, has_gpus: !gpus.is_empty(), free_gpus: gpus }
+        Self { jobs, taken: 0, fetching: 0, has_gpus: !gpus.is_empty(), free_gpus: gpus }
     }
 
     /// Whether no worker at all can be started now.
     pub(super) fn full(&self) -> bool {
-        self.taken >= self.jobs
+        self.taken >= self.jobs && self.fetching >= FETCHES
     }
 
     /// A slot for an action, if there is one: of the GPUs the lowest.
     pub(super) fn take(&mut self, action: &Action) -> Option<Device> {
-        if self.full() {
+        if matches!(action, Action::Fetch(_)) {
+            let free = self.fetching < FETCHES;
+            self.fetching += usize::from(free);
+            return free.then_some(Device::Network);
+        }
+        if self.taken >= self.jobs {
             return None;
         }
         let device = if self.has_gpus && action.wants_gpu() {
@@ -59,9 +72,13 @@ impl Pools {
 
     /// Gives a slot back.
     pub(super) fn give(&mut self, device: Device) {
-        self.taken -= 1;
-        if let Device::Cuda(index) = device {
-            self.free_gpus.push(index);
+        match device {
+            Device::Network => self.fetching -= 1,
+            Device::Cpu => self.taken -= 1,
+            Device::Cuda(index) => {
+                self.taken -= 1;
+                self.free_gpus.push(index);
+            }
         }
     }
 }
@@ -75,12 +92,19 @@ pub(super) fn shares(plan: &Plan, options: &Options) -> (usize, usize) {
     (jobs, threads)
 }
 
-/// The most nodes at one depth of the plan.
+/// The most nodes at one depth of the plan. What is fetched does not count: threads, and with them a result's
+/// low bits, must not depend on where the data come from.
 fn width(plan: &Plan) -> usize {
     let mut depth = vec![0_usize; plan.len()];
     let mut nodes_at = vec![0_usize; plan.len()];
     for id in plan.ids() {
-        depth[id.0] = plan.needs(id).iter().map(|need| depth[need.0] + 1).max().unwrap_or(0);
+        let is_fetch = |id: &NodeId| matches!(plan.node(*id).action, Action::Fetch(_));
+        if is_fetch(&id) {
+            continue;
+        }
+        let needs = plan.needs(id);
+        let needs = needs.iter().filter(|need| !is_fetch(need));
+        depth[id.0] = needs.map(|need| depth[need.0] + 1).max().unwrap_or(0);
         nodes_at[depth[id.0]] += 1;
     }
     nodes_at.into_iter().max().unwrap_or(0)
@@ -118,7 +142,7 @@ fn count_gpus(visible: Option<&str>, driver: &Path) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::action::{Evaluate, Export};
+    use crate::action::{Evaluate, Export, Fetch, Pin};
 
     #[test]
     fn a_gpu_takes_one_worker_and_the_cpu_the_rest() {
@@ -134,7 +158,7 @@ mod tests {
         assert_eq!(pools.take(&evaluate), Some(Device::Cuda(1)));
         assert_eq!(pools.take(&evaluate), None, "a third worker on two GPUs");
         assert_eq!(pools.take(&export), Some(Device::Cpu));
-        assert!(pools.full());
+        assert_eq!(pools.take(&evaluate), None);
         pools.give(Device::Cuda(1));
         assert_eq!(pools.take(&export), Some(Device::Cpu));
         pools.give(Device::Cpu);
@@ -143,6 +167,15 @@ mod tests {
         let mut pools = Pools::new(1, vec![]);
         assert_eq!(pools.take(&evaluate), Some(Device::Cpu));
         assert_eq!(pools.take(&export), None);
+
+        let fetch = Action::Fetch(Fetch { pin: Pin::Sha256(String::new()) });
+        for _ in 0..FETCHES {
+            assert!(!pools.full());
+            assert_eq!(pools.take(&fetch), Some(Device::Network), "beside what computes");
+        }
+        assert!(pools.full() && pools.take(&fetch).is_none());
+        pools.give(Device::Network);
+        assert_eq!((pools.take(&export), pools.take(&fetch)), (None, Some(Device::Network)));
     }
 
     #[test]

@@ -114,6 +114,7 @@ fn plan(nodes: &[(&str, u64, Option<usize>)]) -> Plan {
             inputs: reads.iter().map(|node| ("in".to_owned(), input(node))).collect(),
             checkpoint: None,
             objective_names: vec![],
+            urls: vec![],
             deliver_to: vec![],
         });
     }

@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::outline::{Outline, encoder_files};
 use super::{Input, Node, NodeId, Plan};
-use crate::action::{Action, Export, roles};
+use crate::action::{Action, Export, Fetch, roles};
 use crate::diag::Diagnostic;
 use crate::digest::Digest;
-use crate::spec::{Block, Point, Ref, Source, Spec};
+use crate::spec::{Block, Point, Ref, Remote, Source, Spec, SplitFile};
 
 /// Builds the plan. `digests` holds every file of [`Outline::files`]; a file that it lacks is a fault of
 /// the caller and leaves the stage out. Stages that do the same with the same inputs become one node,
@@ -83,9 +83,7 @@ impl<'a> Builder<'a> {
             Block::Tokenize { tokenizer, splits, sample_of, action } => {
                 inputs.output(roles::TOKENIZER, tokenizer, roles::TOKENIZER);
                 inputs.output(roles::VOCABULARY, tokenizer, roles::VOCABULARY);
-                for (split, Source { path, name, .. }) in splits {
-                    inputs.file(&format!("source/{split}"), path, name, self.digests);
-                }
+                self.splits(index, splits, &mut inputs);
                 if let Some(of) = sample_of {
                     inputs.output("sample/sizes.json", of, roles::SIZES);
                 }
@@ -141,20 +139,30 @@ impl<'a> Builder<'a> {
         if !inputs.complete {
             return None;
         }
-        let recipe = self.recipe(&action, &inputs.found);
+        let node = Node {
+            name: name.to_owned(),
+            stage: name.to_owned(),
+            points: vec![],
+            action,
+            inputs: inputs.found,
+            objective_names,
+            urls: vec![],
+            checkpoint,
+            deliver_to: vec![],
+        };
+        let id = self.place(index, node);
+        if let Some(to) = deliver_to {
+            self.deliver(id, to);
+        }
+        Some(id)
+    }
+
+    /// Puts a node of a sweep point into the plan, unless one of the same recipe is there.
+    fn place(&mut self, index: usize, node: Node) -> NodeId {
+        let recipe = self.recipe(&node.action, &node.inputs);
         let id = if let Some(id) = self.by_recipe.get(&recipe) {
             *id
         } else {
-            let node = Node {
-                name: name.to_owned(),
-                stage: name.to_owned(),
-                points: vec![],
-                action,
-                inputs: inputs.found,
-                objective_names,
-                checkpoint,
-                deliver_to: vec![],
-            };
             let id = self.plan.add(node);
             self.by_recipe.insert(recipe, id);
             self.recipes.push(recipe);
@@ -164,10 +172,48 @@ impl<'a> Builder<'a> {
         if node.points.last() != Some(&index) {
             node.points.push(index);
         }
-        if let Some(to) = deliver_to {
-            self.deliver(id, to);
+        id
+    }
+
+    /// The files of a tokenize stage's splits.
+    fn splits(&mut self, index: usize, splits: &BTreeMap<String, SplitFile>, inputs: &mut Inputs) {
+        for (split, file) in splits {
+            let role = format!("source/{split}");
+            match file {
+                SplitFile::Local(Source { path, name, .. }) => {
+                    inputs.file(&role, path, name, self.digests);
+                }
+                SplitFile::Remote(remote) => {
+                    let node = self.fetch(index, remote);
+                    let file = roles::FETCHED.to_owned();
+                    inputs.found.insert(role, Input::Output { node, file });
+                }
+            }
         }
-        Some(id)
+    }
+
+    /// The node that fetches a file: one for each digest, whatever URLs are said to have it.
+    fn fetch(&mut self, index: usize, remote: &Remote) -> NodeId {
+        let stage = name_of(&remote.url);
+        let id = self.place(
+            index,
+            Node {
+                name: format!("fetch {stage}"),
+                stage,
+                points: vec![],
+                action: Action::Fetch(Fetch { pin: remote.pin.clone() }),
+                inputs: BTreeMap::new(),
+                objective_names: vec![],
+                urls: vec![],
+                checkpoint: None,
+                deliver_to: vec![],
+            },
+        );
+        let urls = &mut self.plan.node_mut(id).urls;
+        if !urls.contains(&remote.url) {
+            urls.push(remote.url.clone());
+        }
+        id
     }
 
     fn deliver(&mut self, id: NodeId, to: &'a Source) {
@@ -362,7 +408,20 @@ fn check_folders(
     }
 }
 
-/// Adds to a node's name the swept values that tell it from its stage's other nodes.
+/// What to call the file behind a URL: the last two parts of its path, or its host and what it has of a
+/// path. There is a `/` in it, as there is in no stage's name.
+fn name_of(url: &str) -> String {
+    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
+    match parts.as_slice() {
+        [.., folder, file] => format!("{folder}/{file}"),
+        parts => format!("{}/", parts.concat()),
+    }
+}
+
+/// Adds to a node's name the swept values that tell it from its stage's other nodes; to that of a file which
+/// is called as another is, its digest.
 fn name_nodes(plan: &mut Plan, spec: &Spec) {
     let mut by_stage: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
     for id in plan.ids() {
@@ -370,6 +429,16 @@ fn name_nodes(plan: &mut Plan, spec: &Spec) {
     }
     for (stage, ids) in by_stage {
         if ids.len() < 2 {
+            continue;
+        }
+        if stage.contains('/') {
+            for id in ids {
+                let node = plan.node_mut(id);
+                if let Action::Fetch(Fetch { pin }) = &node.action {
+                    node.stage = format!("{stage}@{}", &pin.hex()[..8]);
+                    node.name = format!("fetch {}", node.stage);
+                }
+            }
             continue;
         }
         let mut names = vec![];

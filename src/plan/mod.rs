@@ -49,7 +49,8 @@ pub enum Input {
 pub struct Node {
     /// What to call it: the stage's name, with the sweep point where points do not share it.
     pub name: String,
-    /// The stage's name in the pipeline.
+    /// The stage's name in the pipeline; of a `fetch`, the end of its URL, which has a `/` as no stage's
+    /// name has.
     pub stage: String,
     /// The sweep points that have it.
     pub points: Vec<usize>,
@@ -59,6 +60,8 @@ pub struct Node {
     pub inputs: BTreeMap<String, Input>,
     /// What to call its objectives (see [`Request`](crate::action::Request)).
     pub objective_names: Vec<String>,
+    /// Where a `fetch` finds its file, in the order to try.
+    pub urls: Vec<String>,
     /// How often it leaves a checkpoint.
     pub checkpoint: Option<Checkpoint>,
     /// Folders to which its outputs are copied (`export: {to: …}`).

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::action;
 use crate::diag::{Diagnostic, nearest};
-use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec};
+use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile};
 
 /// The stages to have, point by point.
 pub struct Outline<'a> {
@@ -161,9 +161,14 @@ fn block_files(block: &Block) -> Vec<(PathBuf, Source)> {
                 (folder.path.join(file), Source { path: folder.path.join(file), name, at: folder.at.clone() })
             })
             .collect(),
-        Block::Tokenize { splits, .. } => {
-            splits.values().map(|source| (source.path.clone(), source.clone())).collect()
-        }
+        Block::Tokenize { splits, .. } => splits
+            .values()
+            .filter_map(|file| match file {
+                SplitFile::Local(source) => Some((source.path.clone(), source.clone())),
+                // Its digest is pinned, and its bytes are for whoever reads them.
+                SplitFile::Remote(_) => None,
+            })
+            .collect(),
         _ => vec![],
     }
 }

@@ -385,3 +385,36 @@ fn a_table_shows_what_its_stage_measures() {
     assert!(diagnostics[0].message.contains("`s` does not measure `macro_f1`"), "{diagnostics:#?}");
     assert!(diagnostics[0].place.is_some());
 }
+
+#[test]
+fn a_remote_file_is_a_node_of_its_digest_whatever_its_url() {
+    let file = |url: &str, n: u8| format!("{{url: \"{url}\", blake3: {}}}", Digest::of(&[n]).hex());
+    let text = |train: &str, dev: &str| {
+        format!(
+            "tartan: 1\nvars: {{seed: 0}}\nstages:\n  e: {{encoder: {{random: e, seed: \"${{seed}}\"}}}}\n  t: {{tokenize: {{tokenizer: e, splits: {{train: {train}, dev: {dev}}}}}}}\nsweep: {{seed: [0, 1]}}\n"
+        )
+    };
+    let plan = sound(&text(&file("https://a/d/x.txt?v=1", 1), &file("http://b/x.txt", 1)));
+    let names = |plan: &Plan| plan.ids().map(|id| plan.node(id).name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&plan), ["e (seed=0)", "fetch b/x.txt", "t", "e (seed=1)"]);
+    let fetch = plan.node(NodeId(1));
+    assert_eq!((fetch.stage.as_str(), &fetch.points[..]), ("b/x.txt", &[0, 1][..]));
+    assert_eq!(fetch.urls, ["http://b/x.txt", "https://a/d/x.txt?v=1"]);
+    assert!(!plan.points[0].contains_key("b/x.txt"), "no stage of the pipeline");
+    // Its key is known from the start, and what reads it waits for its bytes.
+    let key = plan.manifest(NodeId(1), &Outputs::new()).expect("a key").key();
+    assert!(plan.manifest(NodeId(2), &Outputs::new()).is_none());
+    let mirror = sound(&text(&file("https://m/x.txt", 1), &file("https://m/x.txt", 1)));
+    assert_eq!(mirror.manifest(NodeId(1), &Outputs::new()).expect("a key").key(), key);
+    assert_ne!(
+        sound(&text(&file("https://m/x.txt", 2), "x.txt"))
+            .manifest(NodeId(1), &Outputs::new())
+            .map(|m| m.key()),
+        Some(key)
+    );
+
+    let alike = sound(&text(&file("https://a/1/d/x.txt", 1), &file("https://a/2/d/x.txt", 2)));
+    let named = |n: u8| format!("fetch d/x.txt@{}", &Digest::of(&[n]).hex()[..8]);
+    assert_eq!(names(&alike)[1..3], [named(2), named(1)]);
+    assert_eq!(names(&sound(&text(&file("https://x.txt", 1), "y.txt")))[1], "fetch x.txt/");
+}

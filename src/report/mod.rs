@@ -21,4 +21,4 @@ mod words;
 pub use event_log::EventLog;
 pub use progress::Progress;
 pub use scores::{Records, ReportError};
-pub use words::shell_word;
+pub use words::{shell_word, size};

@@ -27,17 +27,39 @@ pub(super) fn figures(progress: &event::Progress, rate: Option<f64>, with_bar: b
     match total {
         Some(total) => {
             let bar = if with_bar { bar(*done as f64 / (*total).max(1) as f64) + " " } else { String::new() };
-            parts.push(format!("{phase} {bar}{done}/{total} {unit}"));
+            let total = amount(*total, unit);
+            let done = if unit == "bytes" { size(*done) } else { done.to_string() };
+            parts.push(format!("{phase} {bar}{done}/{total}"));
         }
-        None => parts.push(format!("{phase} {done} {unit}")),
+        None => parts.push(format!("{phase} {}", amount(*done, unit))),
     }
     // What matters most comes first: a narrow terminal cuts the rest.
     if let (Some(rate), Some(total)) = (rate, total) {
         parts.push(format!("{} left", duration(total.saturating_sub(*done) as f64 / rate)));
     }
     parts.extend(figures.iter().map(|(name, value)| format!("{name} {}", number(*value))));
-    parts.extend(rate.map(|rate| format!("{} {unit}/s", number(rate))));
+    parts.extend(rate.map(|rate| match unit.as_str() {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for people")]
+        "bytes" => format!("{}/s", size(rate as u64)),
+        unit => format!("{} {unit}/s", number(rate)),
+    }));
     parts.join(" · ")
+}
+
+fn amount(count: u64, unit: &str) -> String {
+    if unit == "bytes" { size(count) } else { format!("{count} {unit}") }
+}
+
+/// `90.9 MB`
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
 pub(super) fn bar(part: f64) -> String {
@@ -125,6 +147,26 @@ mod tests {
         let open = event::Progress { total: None, figures: vec![], ..progress };
         assert_eq!(figures(&open, None, true), "train 30 steps");
         assert_eq!(shortened("a-rather-long-name[task=x,seed=12]", 20), "a-rather-…x,seed=12]");
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        for (bytes, text) in
+            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (90_868_376, "90.9 MB"), (999_999, "1.0 MB")]
+        {
+            assert_eq!(size(bytes), text);
+        }
+        let progress = event::Progress {
+            phase: "fetch".to_owned(),
+            done: 30_000_000,
+            total: Some(90_000_000),
+            unit: "bytes".to_owned(),
+            figures: vec![],
+        };
+        assert_eq!(
+            figures(&progress, Some(2e6), true),
+            "fetch ████░░░░░░░░ 30.0 MB/90.0 MB · 30 s left · 2.0 MB/s"
+        );
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::digests::Pins;
 use super::fields::{Faults, Fields, Range, list, whole};
 use super::vars::Vars;
 use super::yaml::{At, Node};
-use super::{Block, Ref, Source, training};
+use super::{Block, Ref, Source, splits, training};
 use crate::action::{self, Encoder, Format, Metric, Sample, Tokenize};
 use crate::diag::{Diagnostic, nearest};
 
@@ -14,7 +15,14 @@ const KINDS: [&str; 7] = ["encoder", "tokenize", "objective", "train", "learn-we
 const SPLITS: [(&str, ()); 3] = [("train", ()), ("dev", ()), ("test", ())];
 
 /// Reads a stage: one key, its kind, over a block of that kind's fields.
-pub(super) fn read(node: &Node, at: &At, vars: &Vars, folder: &Path, faults: &mut Faults) -> Option<Block> {
+pub(super) fn read(
+    node: &Node,
+    at: &At,
+    vars: &Vars,
+    folder: &Path,
+    pins: &Pins,
+    faults: &mut Faults,
+) -> Option<Block> {
     let Node::Map(block) = node else {
         let fault =
             Diagnostic::error(format!("a stage is its kind over a block of fields, not {}", node.what()))
@@ -43,7 +51,7 @@ pub(super) fn read(node: &Node, at: &At, vars: &Vars, folder: &Path, faults: &mu
     let fields = Fields::of(body, &what, at_kind, vars, faults)?;
     match *name {
         "encoder" => encoder(fields, folder),
-        "tokenize" => tokenize(fields, folder),
+        "tokenize" => tokenize(fields, folder, pins),
         "objective" => objective(fields, vars),
         "train" => training::train(fields, vars),
         "learn-weights" => training::learn_weights(fields, vars),
@@ -80,7 +88,7 @@ fn encoder(mut fields: Fields, folder: &Path) -> Option<Block> {
     Some(Block::Encoder { folder: source?, action: Encoder { random: is_random, seed } })
 }
 
-fn tokenize(mut fields: Fields, folder: &Path) -> Option<Block> {
+fn tokenize(mut fields: Fields, folder: &Path, pins: &Pins) -> Option<Block> {
     let tokenizer = required_ref(&mut fields, "tokenizer", "the encoder stage whose tokenizer is used");
     let format =
         fields.word("format", &[("jsonl", Some(Format::Jsonl)), ("lines", Some(Format::Lines))]).flatten();
@@ -102,13 +110,11 @@ fn tokenize(mut fields: Fields, folder: &Path) -> Option<Block> {
                 if fields.one_of(&split, "split", &SPLITS, at.on_key()).is_none() {
                     continue;
                 }
-                let Node::Text(name) = node else {
-                    let fault =
-                        Diagnostic::error(format!("the file of `{split}` is a path, not {}", node.what()));
-                    fields.fault(at, fault);
+                let Some(file) = splits::read(&split, &node, &at, folder, pins, fields.faults) else {
                     continue;
                 };
-                let Some(format) = format.or_else(|| format_of(&name)) else {
+                let name = splits::name(&file);
+                let Some(format) = format.or_else(|| format_of(name)) else {
                     let fault = Diagnostic::error(format!(
                         "the format of `{name}` is not known from its name"
                     ))
@@ -117,7 +123,7 @@ fn tokenize(mut fields: Fields, folder: &Path) -> Option<Block> {
                     continue;
                 };
                 formats.insert(split.clone(), format);
-                sources.insert(split, source(name, at, folder));
+                sources.insert(split, file);
             }
         }
         Some((other, at)) => {
@@ -264,6 +270,6 @@ pub(super) fn required_ref(fields: &mut Fields, name: &'static str, what: &str) 
     found
 }
 
-fn source(name: String, at: At, folder: &Path) -> Source {
+pub(super) fn source(name: String, at: At, folder: &Path) -> Source {
     Source { path: folder.join(&name), name, at }
 }

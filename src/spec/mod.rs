@@ -4,9 +4,11 @@
 //! name each other; that the names mean something is for the plan to say. Every fault of the text is
 //! found in one pass, each with its place.
 
+mod digests;
 mod fields;
 mod kinds;
 mod report;
+mod splits;
 mod sweep;
 mod training;
 mod vars;
@@ -69,7 +71,7 @@ pub enum Block {
         /// The encoder stage whose tokenizer is used.
         tokenizer: Ref,
         /// The splits' files.
-        splits: BTreeMap<String, Source>,
+        splits: BTreeMap<String, SplitFile>,
         /// The stage that a sample is a multiple of.
         sample_of: Option<Ref>,
         /// What it does.
@@ -155,6 +157,26 @@ pub struct Source {
     pub at: At,
 }
 
+/// Where a split's texts come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SplitFile {
+    /// The user's own file.
+    Local(Source),
+    /// A file to fetch.
+    Remote(Remote),
+}
+
+/// A file behind a URL, and what it must hash to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// `http://…` or `https://…`
+    pub url: String,
+    /// What it must hash to, as the pipeline or one of its digest files says.
+    pub pin: action::Pin,
+    /// Where it is said.
+    pub at: At,
+}
+
 impl Spec {
     /// Reads a pipeline file. `sets` are `NAME=VALUE` from the command line: NAME is a variable, or a
     /// path such as `stages.model.train.epochs`. What could be read comes back even when there are
@@ -195,7 +217,8 @@ impl Spec {
 
     /// A diagnostic about what stands at `at`.
     pub fn diagnose(&self, at: &At, mut diagnostic: Diagnostic) -> Diagnostic {
-        diagnostic.place = self.place(at);
+        // A fault of a file that the pipeline names has its place there.
+        diagnostic.place = diagnostic.place.or_else(|| self.place(at));
         if let Some((_, said)) = self.overrides.iter().find(|(set, _)| at.within(set)) {
             diagnostic = diagnostic.note(format!("given on the command line: `--set {said}`"));
         }
@@ -298,6 +321,8 @@ impl Spec {
                 fields.fault(At::top().key("stages").key(name).on_key(), fault);
             }
         }
+        let folder = self.file.parent().unwrap_or(Path::new("")).to_owned();
+        let pins = digests::Pins::read(&fields.texts("digests").unwrap_or_default(), &folder, fields.faults);
         if let Some(targets) = fields.texts("targets") {
             self.targets = targets;
         }
@@ -324,7 +349,7 @@ impl Spec {
             for (name, node) in &stages {
                 let at = At::top().key("stages").key(name);
                 let before = faults.len();
-                let block = kinds::read(node, &at, &vars, &folder, faults);
+                let block = kinds::read(node, &at, &vars, &folder, &pins, faults);
                 let block =
                     if faults.len() > before { Block::Broken } else { block.unwrap_or(Block::Broken) };
                 blocks.insert(name.clone(), block);

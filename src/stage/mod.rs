@@ -6,6 +6,7 @@
 mod encoder;
 mod evaluate;
 mod export;
+mod fetch;
 mod model;
 mod objective;
 mod tokenize;
@@ -15,6 +16,7 @@ use std::cell::Cell;
 use std::fmt::Display;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -26,6 +28,7 @@ use tartan::event::{Failure, Level, Message, Progress};
 pub fn run(request: &Request, say: &dyn Fn(Message)) -> Result<(), Failure> {
     let io = Io::new(request, say);
     match &request.action {
+        Action::Fetch(action) => fetch::run(action, &io),
         Action::Encoder(action) => encoder::run(action, &io),
         Action::Tokenize(action) => tokenize::run(action, &io),
         Action::Objective(action) => objective::run(action, &io),
@@ -43,6 +46,19 @@ pub fn failure(message: impl Display) -> Failure {
 /// A failure and the way out.
 pub fn failure_with_help(message: impl Display, help: impl Display) -> Failure {
     Failure { message: message.to_string(), help: Some(help.to_string()), corrupt: vec![] }
+}
+
+/// A file could not be written.
+pub fn write_failure(path: &Path, error: &std::io::Error) -> Failure {
+    let help = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(
+            "free some space (`tartan cache gc` frees what no pipeline reaches), or use a store on another disk \
+             with `--cache DIR`"
+                .to_owned(),
+        ),
+        _ => None,
+    };
+    Failure { help, ..failure(format!("cannot write {}: {error}", path.display())) }
 }
 
 /// What a stage reads, writes and says.
@@ -117,17 +133,7 @@ impl<'a> Io<'a> {
             file.write_all(bytes)?;
             file.flush()
         };
-        write().map_err(|error| {
-            let help = match error.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(
-                    "free some space (`tartan cache gc` frees what no pipeline reaches), or use a store on \
-                     another disk with `--cache DIR`"
-                        .to_owned(),
-                ),
-                _ => None,
-            };
-            Failure { help, ..failure(format!("cannot write {}: {error}", path.display())) }
-        })
+        write().map_err(|error| write_failure(&path, &error))
     }
 
     /// Says how far the stage has come, at most ten times a second.
@@ -168,6 +174,7 @@ mod tests {
             checkpoint: None,
             resume: folder.join("resume"),
             objective_names: vec![],
+            urls: vec![],
         }
     }
 

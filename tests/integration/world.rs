@@ -144,12 +144,19 @@ impl World {
             .env("TARTAN_WORKER", env!("CARGO_BIN_EXE_tartan-worker"))
             .env("TARTAN_CACHE", self.path("cache"))
             .env("NO_COLOR", "1")
+            // Servers of tests are near.
+            .env("NO_PROXY", "*")
             .stdin(Stdio::null());
         command
     }
 
     pub(crate) fn tartan(&self, args: &[&str]) -> Ended {
-        let output = self.command(args).output().expect("tartan starts");
+        self.tartan_with(args, &[])
+    }
+
+    fn tartan_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Ended {
+        let mut command = self.command(args);
+        let output = command.envs(variables.iter().copied()).output().expect("tartan starts");
         Ended {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -160,9 +167,14 @@ impl World {
 
     /// `tartan run p.yaml` with more arguments, and its events.
     pub(crate) fn run(&self, more: &[&str]) -> Ended {
+        self.run_with(more, &[])
+    }
+
+    /// [`run`](Self::run) with more in its environment.
+    pub(crate) fn run_with(&self, more: &[&str], variables: &[(&str, &str)]) -> Ended {
         let args =
             [&["run", "p.yaml", "--jobs", "2", "--threads", "1", "--events", "events.jsonl"], more].concat();
-        let mut ended = self.tartan(&args);
+        let mut ended = self.tartan_with(&args, variables);
         let events = std::fs::read_to_string(self.path("events.jsonl")).unwrap_or_default();
         ended.events = events.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
         ended

@@ -123,6 +123,7 @@ impl Schedule<'_, '_, '_> {
             threads: self.threads,
             checkpoint: node.checkpoint,
             objective_names: node.objective_names.clone(),
+            urls: node.urls.clone(),
         };
         let (program, log) = (&self.options.worker, self.store.log_path(key));
         self.tickets += 1;

@@ -1,0 +1,232 @@
+//! A split's file: a path, a URL whose digest a digest file pins, or a URL with its digest beside it.
+
+use std::path::Path;
+
+use super::digests::{Function, Pins, pin};
+use super::fields::{Faults, Fields};
+use super::kinds::source;
+use super::vars::Vars;
+use super::yaml::{At, Node};
+use super::{Remote, SplitFile};
+use crate::action::Pin;
+use crate::diag::Diagnostic;
+
+/// Reads what stands as the file of `split`; its variables are replaced already.
+pub(super) fn read(
+    split: &str,
+    node: &Node,
+    at: &At,
+    folder: &Path,
+    pins: &Pins,
+    faults: &mut Faults,
+) -> Option<SplitFile> {
+    match node {
+        Node::Text(name) if !name.contains("://") => {
+            Some(SplitFile::Local(source(name.clone(), at.clone(), folder)))
+        }
+        Node::Text(url) => {
+            let url = checked(url, at, faults)?;
+            remote(url, None, at, pins, faults)
+        }
+        Node::Map(_) => {
+            let nothing = Vars::new();
+            let before = faults.len();
+            let mut fields =
+                Fields::of(node, &format!("the file of `{split}`"), at.clone(), &nothing, faults)?;
+            let url = fields.text("url");
+            if url.is_none() {
+                fields.missing("url", "where the file is");
+            }
+            let blake3 = digest(&mut fields, "blake3", Function::Blake3);
+            let sha256 = digest(&mut fields, "sha256", Function::Sha256);
+            if blake3.is_some() && sha256.is_some() {
+                let fault = Diagnostic::error("one digest is enough: `blake3` or `sha256`");
+                fields.fault(at.key("sha256").on_key(), fault);
+            }
+            fields.finish("a remote file");
+            let (url, url_at) = url?;
+            let url = checked(&url, &url_at, faults)?;
+            if faults.len() > before {
+                return None;
+            }
+            remote(url, blake3.or(sha256), at, pins, faults)
+        }
+        other => {
+            let fault =
+                Diagnostic::error(format!("the file of `{split}` is a path or a URL, not {}", other.what()));
+            faults.push((at.clone(), fault));
+            None
+        }
+    }
+}
+
+/// A file's name as far as it says how the file is written: a path, or a URL without what follows its path.
+pub(super) fn name(file: &SplitFile) -> &str {
+    match file {
+        SplitFile::Local(source) => &source.name,
+        SplitFile::Remote(remote) => remote.url.split(['?', '#']).next().unwrap_or_default(),
+    }
+}
+
+fn digest(fields: &mut Fields, name: &'static str, function: Function) -> Option<Pin> {
+    let (hex, at) = fields.text(name)?;
+    let pin = pin(function, &hex);
+    if pin.is_none() {
+        let fault = Diagnostic::error(format!("`{name}` is 64 hexadecimal digits, not `{hex}`"))
+            .help(format!("`{}` prints it", command(function)));
+        fields.fault(at, fault);
+    }
+    pin
+}
+
+fn command(function: Function) -> &'static str {
+    match function {
+        Function::Blake3 => "b3sum FILE",
+        Function::Sha256 => "sha256sum FILE",
+    }
+}
+
+/// A URL that can be fetched.
+fn checked(url: &str, at: &At, faults: &mut Faults) -> Option<String> {
+    let fault = match url.split_once("://") {
+        Some(("http" | "https", rest)) => {
+            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            if host.is_empty() {
+                Diagnostic::error(format!("`{url}` names no host"))
+            } else if host.contains('@') {
+                Diagnostic::error("a password in a URL would end up in logs and records")
+                    .help("download the file, and name it here by its path")
+            } else if let Some(odd) =
+                url.chars().find(|c| !c.is_ascii_graphic() || "\"\\<>^`{|}".contains(*c))
+            {
+                Diagnostic::error(format!("a URL has no {odd:?} in it"))
+                    .help("write it percent-encoded, such as `%20` for a blank")
+            } else {
+                return Some(url.to_owned());
+            }
+        }
+        Some((scheme, _)) => {
+            Diagnostic::error(format!("`{scheme}://` is nothing that files are fetched from"))
+                .help("name a file by its path, or by a URL that begins with `https://` or `http://`")
+        }
+        None => Diagnostic::error(format!("`{url}` is no URL"))
+            .help("a URL begins with `https://` or `http://`; a file of your own stands without `url`"),
+    };
+    faults.push((at.clone(), fault));
+    None
+}
+
+fn remote(url: String, pin: Option<Pin>, at: &At, pins: &Pins, faults: &mut Faults) -> Option<SplitFile> {
+    if let Some(pin) = pin.or_else(|| pins.get(&url).cloned()) {
+        return Some(SplitFile::Remote(Remote { url, pin, at: at.clone() }));
+    }
+    let fault = Diagnostic::error(format!("`{url}` has no pinned digest"));
+    let fault = match pins.nearest(&url) {
+        Some(near) => fault.help(format!("a digest file has `{near}`; did you mean that?")),
+        None => fault
+            .note("without one, nobody could tell when the file behind the URL changes")
+            .help(
+                "`curl -L URL | sha256sum` prints it; write `{url: URL, sha256: HEX}` here, or the line `HEX  URL` \
+                 into a file `NAME.sha256`, named once at the top: `digests: NAME.sha256`",
+            ),
+    };
+    faults.push((at.clone(), fault));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::action::Pin;
+    use crate::digest::Digest;
+    use crate::spec::{Block, Spec, SplitFile};
+
+    /// A pipeline with one file, among digest files.
+    fn read(file: &str, digests: &[(&str, &str)], more: &str) -> (Vec<SplitFile>, Vec<String>) {
+        let folder = tempfile::tempdir().expect("folder");
+        for (name, text) in digests {
+            std::fs::write(folder.path().join(name), text).expect("write");
+        }
+        let text = format!(
+            "tartan: 1\n{more}\nvars: {{data: https://a.example/d}}\nstages:\n  t: {{tokenize: {{tokenizer: e, splits: {{train: {file}}}}}}}\n"
+        );
+        let (spec, diagnostics) = Spec::from_text(&folder.path().join("p.yaml"), &text, &[]);
+        let files = spec.points.iter().flat_map(|point| match &point.stages["t"] {
+            Block::Tokenize { splits, .. } => splits.values().cloned().collect(),
+            _ => vec![],
+        });
+        let here = folder.path().display().to_string();
+        (files.collect(), diagnostics.iter().map(|d| d.to_string().replace(&here, "")).collect())
+    }
+
+    fn remote(file: &str, digests: &[(&str, &str)], more: &str) -> (String, Pin) {
+        let (files, diagnostics) = read(file, digests, more);
+        assert_eq!(diagnostics, [""; 0]);
+        match files.as_slice() {
+            [SplitFile::Remote(remote)] => (remote.url.clone(), remote.pin.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const URL: &str = "https://a.example/d/x.txt";
+
+    #[test]
+    fn a_remote_file_has_its_digest_beside_it_or_in_a_digest_file() {
+        let hex = Digest::of(b"x").hex();
+        let blake3 = Pin::Blake3(Digest::of(b"x"));
+        let sha256 = Pin::Sha256(hex.clone());
+        let beside = |field: &str, hex: &str| format!("{{url: \"${{data}}/x.txt\", {field}: {hex}}}");
+        assert_eq!(remote(&beside("blake3", &hex), &[], ""), (URL.to_owned(), blake3.clone()));
+        assert_eq!(remote(&beside("sha256", &hex.to_uppercase()), &[], "").1, sha256);
+
+        let list = format!("# comment\n\n{}  {URL}?v=1\n{hex}  {URL}\n", "0".repeat(64));
+        let named = |name: &str| format!("digests: {name}");
+        assert_eq!(remote("\"${data}/x.txt\"", &[("l.b3", &list)], &named("l.b3")).1, blake3);
+        assert_eq!(remote("\"${data}/x.txt\"", &[("l.sha256", &list)], &named("[l.sha256]")).1, sha256);
+        let both = [("l.b3", list.as_str()), ("l.sha256", list.as_str())];
+        assert_eq!(remote(URL, &both, &named("[l.sha256, l.b3]")).1, sha256, "the first counts");
+        let other = Digest::of(b"y").hex();
+        assert_eq!(remote(&beside("blake3", &other), &both, &named("l.b3")).1, Pin::Blake3(Digest::of(b"y")));
+        // What follows the path says nothing of the format.
+        assert_eq!(remote(&format!("{URL}?v=1"), &both, &named("l.b3")).1.hex(), "0".repeat(64));
+        let (files, _) = read("d/x.txt", &both, &named("l.b3"));
+        assert!(
+            matches!(&files[..], [SplitFile::Local(local)] if local.path.ends_with(Path::new("d/x.txt")))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_or_trusted_is_told_where_it_stands() {
+        let hex = Digest::of(b"x").hex();
+        let list = format!("{hex}  {URL}\n");
+        for (file, digests, place, part) in [
+            (URL, "", "p.yaml:5", "HEX  URL"),
+            ("https://a.example/d/y.txt", "digests: l.b3", "p.yaml:5", "did you mean that?"),
+            ("s3://a/x.txt", "", "p.yaml:5", "`s3://` is nothing that files are fetched from"),
+            ("https:///x.txt", "", "p.yaml:5", "names no host"),
+            ("https://me:secret@a.example/x.txt", "", "p.yaml:5", "would end up in logs"),
+            ("\"https://a.example/x y.txt\"", "", "p.yaml:5", "`%20` for a blank"),
+            ("{url: d/x.txt}", "", "p.yaml:5", "`d/x.txt` is no URL"),
+            ("{blake3: 12}", "", "p.yaml:5", "`url` is missing"),
+            ("{url: https://a.example/x.txt, blake3: 12}", "", "p.yaml:5", "64 hexadecimal digits, not `12`"),
+            ("{url: https://a.example/x.txt, md5: 12}", "", "p.yaml:5", "unknown field `md5`"),
+            ("[x.txt]", "", "p.yaml:5", "is a path or a URL"),
+            ("x.txt", "digests: l.md5", "p.yaml:2", "name it `.b3`"),
+            ("x.txt", "digests: none.b3", "p.yaml:2", "relative to the pipeline's file"),
+            ("x.txt", "digests: bad.b3", "bad.b3:2:1", "`0123` is no digest"),
+            ("x.txt", "digests: bad.b3", "bad.b3:3:1", "a line is a digest and a URL"),
+            ("x.txt", "digests: two.b3", "two.b3:2:1", "has two digests"),
+        ] {
+            let bad = format!("{hex}  u\n0123  v\n{hex}\n");
+            let two = format!("{hex}  u\n{}  u\n", "0".repeat(64));
+            let (_, diagnostics) =
+                read(file, &[("l.b3", &list), ("bad.b3", &bad), ("two.b3", &two)], digests);
+            let hit = diagnostics.iter().any(|text| text.contains(place) && text.contains(part));
+            assert!(hit, "{file}, {digests}: {diagnostics:#?}");
+        }
+        let one = format!("{{url: {URL}, blake3: {hex}, sha256: {hex}}}");
+        assert!(read(&one, &[], "").1[0].contains("one digest is enough"));
+        assert!(!read("https://me:secret@a.example/x.txt", &[], "").1[0].starts_with("error: `https://me"));
+    }
+}

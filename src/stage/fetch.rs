@@ -1,0 +1,143 @@
+//! `fetch`: a file from a URL, taken up where an earlier attempt was cut, and kept only if its digest is the
+//! pinned one.
+//!
+//! Knows when to try again and what is on the disk; what is said over HTTP is `http`'s matter. Because the
+//! digest is pinned, bytes of several answers, even of several mirrors, may be put together: a file that
+//! does not come out right is fetched once more from its start, and then refused.
+
+mod http;
+mod partial;
+
+use std::io::{ErrorKind, Read as _};
+use std::thread;
+use std::time::Duration;
+
+use tartan::action::{Fetch, Pin, roles};
+use tartan::event::{Failure, Level, Progress};
+
+use super::{Io, failure, failure_with_help};
+use http::{Answer, Trouble};
+use partial::Partial;
+
+/// How often a server is asked without much coming of it. The waits between double from a second.
+const TRIES: u32 = 4;
+/// Bytes that count as much: with so many more, a new count of tries begins.
+const MUCH: u64 = 1 << 20;
+/// The longest wait that a server may ask for.
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
+const CHUNK: usize = 1 << 16;
+
+/// Runs the stage.
+pub fn run(action: &Fetch, io: &Io) -> Result<(), Failure> {
+    let mut partial = Partial::open(&io.request.resume, &action.pin)?;
+    // An earlier attempt may have had all of it, and been killed then.
+    if partial.len > 0 && partial.hex() == action.pin.hex() {
+        return partial.deliver(&io.request.out.join(roles::FETCHED));
+    }
+    let mut failures = vec![];
+    for url in &io.request.urls {
+        match fetch(url, &action.pin, &mut partial, io) {
+            Ok(()) => return partial.deliver(&io.request.out.join(roles::FETCHED)),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let message: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
+    let message =
+        if message.is_empty() { "there is no URL to fetch from".to_owned() } else { message.join("\n") };
+    Err(Failure {
+        message,
+        help: failures.into_iter().rev().find_map(|failure| failure.help),
+        corrupt: vec![],
+    })
+}
+
+/// Has the whole file, with the right digest, in `partial`.
+fn fetch(url: &str, pin: &Pin, partial: &mut Partial, io: &Io) -> Result<(), Failure> {
+    let (mut tries, mut began_anew) = (0, false);
+    loop {
+        let before = partial.len;
+        match ask(url, partial, io) {
+            Ok(()) if partial.hex() == pin.hex() => return Ok(()),
+            Ok(()) if partial.pieced && !began_anew => {
+                began_anew = true;
+                io.note(
+                    Level::Info,
+                    format!("{url}: its parts do not make the pinned file; fetching it anew"),
+                );
+                partial.clear()?;
+            }
+            Ok(()) => {
+                let failure = differs(url, pin, partial);
+                partial.clear()?;
+                return Err(failure);
+            }
+            Err(Trouble::Lasting(failure)) => return Err(failure),
+            Err(Trouble::Passing { message, help, wait }) => {
+                tries = if partial.len >= before + MUCH { 1 } else { tries + 1 };
+                let wait = wait.unwrap_or(Duration::from_secs(1 << tries.min(TRIES)) / 2);
+                if tries >= TRIES || wait > LONGEST_WAIT {
+                    let asked = if wait > LONGEST_WAIT {
+                        format!("; the server wants to be asked again in {} s", wait.as_secs())
+                    } else {
+                        String::new()
+                    };
+                    return Err(Failure { help: Some(help), ..failure(format!("{message}{asked}")) });
+                }
+                io.note(Level::Info, format!("{message}; trying again in {} s", wait.as_secs()));
+                thread::sleep(wait);
+            }
+        }
+    }
+}
+
+/// One answer of the server: adds what it brings to `partial`.
+fn ask(url: &str, partial: &mut Partial, io: &Io) -> Result<(), Trouble> {
+    let answer = http::get(url, partial.len, partial.validator(url))?;
+    let Some(Answer { response, from, total, validator }) = answer else {
+        // It has fewer bytes than are here already, or gives others than it was asked for.
+        partial.clear()?;
+        return ask(url, partial, io);
+    };
+    if from == 0 {
+        partial.clear()?;
+    } else {
+        partial.pieced = true;
+    }
+    partial.note_origin(url, validator)?;
+    let progress = |done| {
+        let unit = "bytes".to_owned();
+        io.progress(Progress { phase: "fetch".to_owned(), done, total, unit, figures: vec![] });
+    };
+    let mut body = response.into_body().into_reader();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let count = match (body.read(&mut chunk), total) {
+            (Ok(0), _) => break,
+            (Ok(count), _) => count,
+            (Err(error), Some(total)) if error.kind() == ErrorKind::UnexpectedEof => {
+                return Err(http::cut(url, partial.len, total));
+            }
+            (Err(error), _) => return Err(http::trouble(url, &error.into())),
+        };
+        partial.add(&chunk[..count])?;
+        progress(partial.len);
+    }
+    match total {
+        Some(total) if partial.len != total => Err(http::cut(url, partial.len, total)),
+        _ => Ok(()),
+    }
+}
+
+fn differs(url: &str, pin: &Pin, partial: &Partial) -> Failure {
+    let page = if partial.looks_like_a_page() { "; it looks like a web page" } else { "" };
+    failure_with_help(
+        format!(
+            "{url} is not the file that is pinned: it has {} bytes{page}\n  its {function} is     {}\n  the pinned {function} is {}",
+            partial.len,
+            partial.hex(),
+            pin.hex(),
+            function = pin.function(),
+        ),
+        "if the file was changed on purpose, pin its new digest; else use a mirror, or a copy of your own by its path",
+    )
+}

@@ -1,0 +1,155 @@
+//! The part of a file that has arrived, in the folder that outlives attempts.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use tartan::action::Pin;
+use tartan::event::Failure;
+
+use crate::stage::{failure, write_failure};
+
+/// Bytes on the disk, their digest so far, and whom they come from.
+pub(super) struct Partial {
+    path: PathBuf,
+    origin_path: PathBuf,
+    file: File,
+    hasher: Hasher,
+    origin: Option<Origin>,
+    /// The first bytes, to tell a web page by.
+    head: Vec<u8>,
+    /// How many bytes.
+    pub(super) len: u64,
+    /// Whether they come of more than one answer.
+    pub(super) pieced: bool,
+}
+
+enum Hasher {
+    Blake3(Box<blake3::Hasher>),
+    Sha256(sha2::Sha256),
+}
+
+impl Hasher {
+    fn of(pin: &Pin) -> Self {
+        match pin {
+            Pin::Blake3(_) => Self::Blake3(Box::default()),
+            Pin::Sha256(_) => Self::Sha256(sha2::Sha256::new()),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Blake3(hasher) => drop(hasher.update(bytes)),
+            Self::Sha256(hasher) => hasher.update(bytes),
+        }
+    }
+
+    fn hex(&self) -> String {
+        match self {
+            Self::Blake3(hasher) => hasher.finalize().to_hex().to_string(),
+            Self::Sha256(hasher) => {
+                hasher.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        match self {
+            Self::Blake3(hasher) => drop(hasher.reset()),
+            Self::Sha256(hasher) => hasher.reset(),
+        }
+    }
+}
+
+/// Whom the bytes come from.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Origin {
+    url: String,
+    /// The server's name for this state of the file: its `ETag`, or when it was last modified.
+    validator: Option<String>,
+}
+
+const HEAD: usize = 512;
+
+impl Partial {
+    /// Opens what earlier attempts left in `folder`, and hashes it.
+    pub(super) fn open(folder: &Path, pin: &Pin) -> Result<Self, Failure> {
+        let (path, origin_path) = (folder.join("file"), folder.join("origin.json"));
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|error| write_failure(&path, &error))?;
+        // One that a kill left half-written is as good as none: it only saves a request.
+        let origin = fs::read(&origin_path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let hasher = Hasher::of(pin);
+        let mut partial =
+            Self { path, origin_path, file, hasher, origin, head: vec![], len: 0, pieced: false };
+        let mut chunk = vec![0; 1 << 20];
+        loop {
+            let count = partial.file.read(&mut chunk);
+            match count
+                .map_err(|error| failure(format!("cannot read {}: {error}", partial.path.display())))?
+            {
+                0 => break,
+                count => partial.count(&chunk[..count]),
+            }
+        }
+        partial.pieced = partial.len > 0;
+        Ok(partial)
+    }
+
+    /// The server's name for the state of the file that the bytes are of, if they come from `url`.
+    pub(super) fn validator(&self, url: &str) -> Option<&str> {
+        self.origin.as_ref().filter(|origin| origin.url == url)?.validator.as_deref()
+    }
+
+    /// Remembers whom the bytes that follow come from.
+    pub(super) fn note_origin(&mut self, url: &str, validator: Option<String>) -> Result<(), Failure> {
+        let origin = Origin { url: url.to_owned(), validator };
+        if self.origin.as_ref() != Some(&origin) {
+            let bytes = serde_json::to_vec(&origin).map_err(failure)?;
+            fs::write(&self.origin_path, bytes).map_err(|error| write_failure(&self.origin_path, &error))?;
+            self.origin = Some(origin);
+        }
+        Ok(())
+    }
+
+    /// Adds bytes at the end.
+    pub(super) fn add(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(bytes).map_err(|error| write_failure(&self.path, &error))?;
+        self.count(bytes);
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.head.extend(bytes.iter().take(HEAD.saturating_sub(self.head.len())));
+        self.len += bytes.len() as u64;
+    }
+
+    /// Begins anew with nothing.
+    pub(super) fn clear(&mut self) -> Result<(), Failure> {
+        let emptied = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
+        emptied.map_err(|error| write_failure(&self.path, &error))?;
+        self.hasher.restart();
+        self.head.clear();
+        (self.len, self.pieced) = (0, false);
+        Ok(())
+    }
+
+    /// The digest of the bytes so far.
+    pub(super) fn hex(&self) -> String {
+        self.hasher.hex()
+    }
+
+    /// Whether the bytes begin as HTML does: a page of a portal, or one that says what went wrong.
+    pub(super) fn looks_like_a_page(&self) -> bool {
+        let head = String::from_utf8_lossy(&self.head).trim_start().to_ascii_lowercase();
+        head.starts_with("<!doctype html") || head.starts_with("<html")
+    }
+
+    /// Moves the file to `to`, in the same file system.
+    pub(super) fn deliver(self, to: &Path) -> Result<(), Failure> {
+        fs::rename(&self.path, to).map_err(|error| write_failure(to, &error))
+    }
+}

@@ -1,0 +1,214 @@
+//! An HTTP server for tests: it says to each request what the test wants said.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What the server says to one request for a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// The file, or the range of it that was asked for.
+    Serve,
+    /// The whole file, whatever range was asked for.
+    IgnoreRange,
+    /// In chunks, without a length.
+    Chunked,
+    /// So many bytes of the body, then the connection ends.
+    Cut(usize),
+    /// So many bytes of the body, then nothing more, until the client is gone.
+    Stall(usize),
+    /// The body in small pieces, with pauses.
+    Drip,
+    /// Other bytes of the same length, and another `ETag`.
+    Other,
+    /// So many of the other bytes.
+    OtherCut(usize),
+    /// So many of the other bytes, without an `ETag`.
+    UntaggedOtherCut(usize),
+    /// A web page.
+    Page,
+    /// The body, called compressed.
+    Gzip,
+    /// A redirect to another path of the server, relative.
+    To(&'static str),
+    /// This status, and `Retry-After: 0`.
+    Status(u16),
+}
+
+/// One request that came.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Bytes of bodies that were sent in answer.
+    pub(crate) sent: usize,
+}
+
+/// A server on a port of its own. For each path a list of acts; the last one is for all later requests.
+pub(crate) struct Server {
+    pub(crate) address: String,
+    seen: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    pub(crate) fn new(files: &[(&'static str, Vec<u8>, &[Act])]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let seen = Arc::new(Mutex::new(vec![]));
+        let plans: BTreeMap<String, (Vec<u8>, Vec<Act>)> = files
+            .iter()
+            .map(|(path, body, acts)| ((*path).to_owned(), (body.clone(), acts.to_vec())))
+            .collect();
+        let (plans, log) = (Arc::new(plans), Arc::clone(&seen));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (plans, log) = (Arc::clone(&plans), Arc::clone(&log));
+                // A client that goes in the middle is part of the tests.
+                std::thread::spawn(move || drop(serve(&stream.expect("a stream"), &plans, &log)));
+            }
+        });
+        Self { address, seen }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
+    }
+
+    /// The requests so far.
+    pub(crate) fn seen(&self) -> Vec<Request> {
+        self.seen.lock().expect("the log").clone()
+    }
+
+    /// The requests for a path, as `RANGE → bytes sent`.
+    pub(crate) fn ranges(&self, path: &str) -> Vec<String> {
+        let seen = self.seen().into_iter().filter(|request| request.path == path);
+        seen.map(|request| {
+            let range = request.headers.get("range").map_or("all", String::as_str);
+            format!("{range} → {}", request.sent)
+        })
+        .collect()
+    }
+}
+
+fn serve(
+    stream: &TcpStream,
+    plans: &BTreeMap<String, (Vec<u8>, Vec<Act>)>,
+    log: &Mutex<Vec<Request>>,
+) -> std::io::Result<()> {
+    let (path, headers) = read_request(stream, log)?;
+    let (number, turn) = {
+        let mut log = log.lock().expect("the log");
+        let turn = log.iter().filter(|request| request.path == path).count();
+        log.push(Request { path: path.clone(), headers: headers.clone(), sent: 0 });
+        (log.len() - 1, turn)
+    };
+    let mut out = stream;
+    let Some((body, acts)) = plans.get(&path) else {
+        return write!(out, "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\ngone");
+    };
+    let act = acts[turn.min(acts.len() - 1)];
+    let other: Vec<u8> = body.iter().map(|byte| byte ^ 1).collect();
+    let body = match act {
+        Act::Other | Act::OtherCut(_) | Act::UntaggedOtherCut(_) => other.as_slice(),
+        Act::Page => b"<!DOCTYPE html><title>sign in first</title>",
+        _ => body,
+    };
+    let tag = format!("\"{}\"", blake3::hash(body).to_hex());
+    let tag_line =
+        if matches!(act, Act::UntaggedOtherCut(_)) { String::new() } else { format!("ETag: {tag}\r\n") };
+    let mut send = |bytes: &[u8]| {
+        out.write_all(bytes)?;
+        log.lock().expect("the log")[number].sent += bytes.len();
+        Ok::<_, std::io::Error>(())
+    };
+    let mut head = stream;
+    match act {
+        Act::Status(status) => {
+            return write!(
+                head,
+                "HTTP/1.1 {status} No\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+        }
+        Act::To(path) => {
+            return write!(
+                head,
+                "HTTP/1.1 302 Found\r\nLocation: {path}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+        }
+        Act::Chunked => {
+            write!(head, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")?;
+            for chunk in body.chunks(1000) {
+                write!(head, "{:x}\r\n", chunk.len())?;
+                send(chunk)?;
+                write!(head, "\r\n")?;
+            }
+            return write!(head, "0\r\n\r\n");
+        }
+        _ => {}
+    }
+    let range = headers.get("range").filter(|_| act != Act::IgnoreRange);
+    let from = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+    let from =
+        from.filter(|_| headers.get("if-range").is_none_or(|validator| *validator == tag)).unwrap_or(0);
+    if from > body.len() {
+        return write!(
+            head,
+            "HTTP/1.1 416 No\r\nContent-Range: bytes */{}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+    }
+    let encoding = if act == Act::Gzip { "Content-Encoding: gzip\r\n" } else { "" };
+    let status = if from > 0 {
+        format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{}", body.len() - 1, body.len())
+    } else {
+        "200 OK".to_owned()
+    };
+    let rest = &body[from..];
+    write!(
+        head,
+        "HTTP/1.1 {status}\r\n{tag_line}{encoding}Content-Length: {}\r\nConnection: close\r\n\r\n",
+        rest.len()
+    )?;
+    match act {
+        Act::Cut(bytes) | Act::OtherCut(bytes) | Act::UntaggedOtherCut(bytes) => {
+            send(&rest[..bytes.min(rest.len())])
+        }
+        Act::Stall(bytes) => {
+            send(&rest[..bytes.min(rest.len())])?;
+            // Ends when the client closes.
+            let mut nothing = [0];
+            head.read(&mut nothing).map(|_| ())
+        }
+        Act::Drip => rest.chunks(rest.len().div_ceil(8)).try_for_each(|chunk| {
+            std::thread::sleep(Duration::from_millis(500));
+            send(chunk)
+        }),
+        _ => send(rest),
+    }
+}
+
+/// A request's path and headers; those to a proxy are answered and noted on the way.
+fn read_request(
+    stream: &TcpStream,
+    log: &Mutex<Vec<Request>>,
+) -> std::io::Result<(String, BTreeMap<String, String>)> {
+    let mut lines = BufReader::new(stream).lines();
+    loop {
+        let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+        let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut headers = BTreeMap::new();
+        for line in lines.by_ref() {
+            let line = line?;
+            let Some((name, value)) = line.split_once(": ") else { break };
+            headers.insert(name.to_ascii_lowercase(), value.to_owned());
+        }
+        if !first.starts_with("CONNECT ") {
+            return Ok((path, headers));
+        }
+        // As a proxy, it is at the other end itself.
+        log.lock().expect("the log").push(Request { path, headers, sent: 0 });
+        write!(&mut &*stream, "HTTP/1.1 200 Connected\r\n\r\n")?;
+    }
+}
