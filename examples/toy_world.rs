@@ -52,6 +52,10 @@ const DOMAIN: Corpus = Corpus { texts: 3000, names: [8, 11], strays: 30 };
 /// Shopping lists.
 const OTHER: Corpus = Corpus { texts: 3000, names: [8, 11], strays: 30 };
 
+/// Walks marked with the colour that the surveyors' map gives a habitat: the end-task's structure under names of
+/// its own.
+const SURVEY: Corpus = walks(1000);
+const COLOURS: [(&str, &str); 4] = [("cliff", "grey"), ("cove", "blue"), ("dunes", "sand"), ("marsh", "green")];
 /// Walks whose labels were dealt out blindly.
 const RUMOURS: Corpus = walks(1000);
 
@@ -84,6 +88,8 @@ fn world() -> BTreeMap<&'static str, String> {
     let domain = texts("domain", &DOMAIN, &island);
     let other = texts("other", &OTHER, &mainland);
 
+    let mut survey = texts("survey", &SURVEY, &island);
+    colour_in(&mut survey);
     let mut rumours = texts("rumours", &RUMOURS, &island);
     deal_out_labels(&mut rumours);
 
@@ -97,6 +103,7 @@ fn world() -> BTreeMap<&'static str, String> {
         ("domain.txt", lines(&domain)),
         ("other.txt", lines(&other)),
         ("rumours.jsonl", labelled(&rumours)),
+        ("survey.jsonl", labelled(&survey)),
         ("encoder/config.json", config(vocabulary)),
         ("encoder/tokenizer.json", tokenizer.to_string(true).expect("a tokenizer is JSON") + "\n"),
     ])
@@ -147,6 +154,15 @@ fn write_texts(
     }
     texts.shuffle(&mut rng);
     texts
+}
+
+/// Gives the texts the colour of their habitat for a label.
+fn colour_in(texts: &mut [Text]) {
+    for text in texts {
+        if let Some((_, colour)) = COLOURS.iter().find(|(habitat, _)| *habitat == text.label) {
+            text.label = colour;
+        }
+    }
 }
 
 /// Gives the texts each other's labels, so that a label says nothing of its text.
@@ -300,7 +316,7 @@ mod tests {
             };
             world[name].lines().map(text).collect()
         };
-        let files = ["task.txt", "dev.jsonl", "test.jsonl", "domain.txt", "other.txt", "rumours.jsonl"];
+        let files = ["task.txt", "dev.jsonl", "test.jsonl", "domain.txt", "other.txt", "rumours.jsonl", "survey.jsonl"];
         let all: Vec<String> = files.iter().flat_map(|name| texts(name)).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
         // The task's text is that of its labelled train split, and more of the same.
