@@ -55,7 +55,8 @@ const OTHER: Corpus = Corpus { texts: 3000, names: [8, 11], strays: 30 };
 /// Walks marked with the colour that the surveyors' map gives a habitat: the end-task's structure under names of
 /// its own.
 const SURVEY: Corpus = walks(1000);
-const COLOURS: [(&str, &str); 4] = [("cliff", "grey"), ("cove", "blue"), ("dunes", "sand"), ("marsh", "green")];
+const COLOURS: [(&str, &str); 4] =
+    [("cliff", "grey"), ("cove", "blue"), ("dunes", "sand"), ("marsh", "green")];
 /// Walks whose labels were dealt out blindly.
 const RUMOURS: Corpus = walks(1000);
 
@@ -316,7 +317,15 @@ mod tests {
             };
             world[name].lines().map(text).collect()
         };
-        let files = ["task.txt", "dev.jsonl", "test.jsonl", "domain.txt", "other.txt", "rumours.jsonl", "survey.jsonl"];
+        let files = [
+            "task.txt",
+            "dev.jsonl",
+            "test.jsonl",
+            "domain.txt",
+            "other.txt",
+            "rumours.jsonl",
+            "survey.jsonl",
+        ];
         let all: Vec<String> = files.iter().flat_map(|name| texts(name)).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
         // The task's text is that of its labelled train split, and more of the same.

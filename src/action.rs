@@ -351,7 +351,7 @@ pub enum Weights {
     /// Those that a `learn-weights` stage with the same objectives came to.
     Learned(Learned),
     /// Learned while training, from the end-task's dev split.
-    Meta(Meta),
+    Meta(Box<Meta>),
 }
 
 /// Which of the weights that were learned.

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn with_the_end_task_alone_there_is_nothing_to_learn() {
-        assert_eq!(rule(&Weights::Meta(meta(&serde_json::json!({}))), 1, &[])[3], [1.0]);
+        assert_eq!(rule(&Weights::Meta(Box::new(meta(&serde_json::json!({})))), 1, &[])[3], [1.0]);
     }
 
     #[test]

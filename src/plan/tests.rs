@@ -296,7 +296,11 @@ fn only_what_the_targets_need_is_planned() {
 #[test]
 fn names_that_make_no_sense_are_placed() {
     for (from, to, part) in [
-        ("init: enc", "init: end", "names an `encoder`, `train` or `learn-weights` stage, and `end` is `objective`"),
+        (
+            "init: enc",
+            "init: end",
+            "names an `encoder`, `train` or `learn-weights` stage, and `end` is `objective`",
+        ),
         ("init: enc", "init: model", "need each other: model → model"),
         (
             "end_task: end\n      auxiliary: [tapt]\n      weights: {end: 0.5, tapt: 0.5}",

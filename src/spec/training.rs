@@ -44,7 +44,7 @@ pub(super) fn learn_weights(mut fields: Fields, vars: &Vars) -> Option<Block> {
     fields.finish("a `learn-weights` block");
     let Objectives { end_task, auxiliary, .. } = objectives;
     end_task.as_ref()?;
-    let action = action::Train { weights: Weights::Meta(meta?), ..action? };
+    let action = action::Train { weights: Weights::Meta(Box::new(meta?)), ..action? };
     Some(Block::Train { init: init?, end_task, auxiliary, weights_from: None, checkpoint, action })
 }
 

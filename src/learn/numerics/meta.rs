@@ -73,7 +73,7 @@ impl Fixture {
         job.settings.micro_steps = *micro_steps as u64;
         (job.settings.body, job.settings.head, job.settings.clip) = (*body, *head, *clip);
         job.settings.attend_pads = run.attend_pads;
-        job.settings.weights = Weights::Meta(run.meta.clone());
+        job.settings.weights = Weights::Meta(Box::new(run.meta.clone()));
         job.weights = self.under(&format!("{family}/start/"));
         job.head = Some(self.under(&format!("{family}/start/head.")));
         job.tasks[0].loss = Loss::Classify { classes: *classes, dropout: 0.0 };
