@@ -382,13 +382,10 @@ fn dev_head(fields: &mut Fields, vars: &Vars, head: AdamW) -> DevHead {
         }
         DevHead::Own(fit)
     };
-    let Some((node, at)) = fields.raw("dev_head") else { return own(None) };
-    if let Node::Map(_) = node {
-        return own(Fields::of(node, "`dev_head`", at, vars, fields.faults));
-    }
     match fields.take("dev_head") {
-        Some((Node::Text(word), _)) if word == "training" => DevHead::Training,
         None => own(None),
+        Some((Node::Text(word), _)) if word == "training" => DevHead::Training,
+        Some((node @ Node::Map(_), at)) => own(Fields::of(&node, "`dev_head`", at, vars, fields.faults)),
         Some((other, at)) => {
             let fault = Diagnostic::error(format!("`dev_head` is a block or `training`, not {}", other.what()))
                 .help("`training` takes the head that is being trained; a block fits one of its own: `{steps: 10, batch: 32}`");
