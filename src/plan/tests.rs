@@ -59,6 +59,19 @@ fn stages() -> Stages {
                 ("patience", "5"),
                 ("metric", "macro_f1"),
                 ("dropout", "true"),
+                ("attend_pads", "false"),
+                ("seed", "0"),
+            ],
+        ),
+        (
+            "meta",
+            "learn-weights",
+            vec![
+                ("init", "@enc"),
+                ("end_task", "@end"),
+                ("auxiliary", "[@tapt]"),
+                ("meta", "{lr: 1e-2}"),
+                ("steps", "9"),
                 ("seed", "0"),
             ],
         ),
@@ -71,9 +84,11 @@ fn stages() -> Stages {
                 ("split", "test"),
                 ("metrics", "[accuracy]"),
                 ("batch", "8"),
+                ("attend_pads", "false"),
             ],
         ),
         ("out", "export", vec![("model", "@model")]),
+        ("learned", "export", vec![("model", "@meta")]),
     ]
 }
 
@@ -135,11 +150,12 @@ fn keys(plan: &Plan) -> BTreeMap<String, Digest> {
 fn every_parameter_changes_its_stage_and_what_follows_and_nothing_else() {
     let before = keys(&sound(&text(&stages())));
     let follows: BTreeMap<&str, &[&str]> = [
-        ("enc", &["enc", "task", "text", "end", "tapt", "model", "test", "out"][..]),
-        ("task", &["task", "text", "end", "tapt", "model", "test", "out"]),
-        ("text", &["text", "tapt", "model", "test", "out"]),
-        ("end", &["end", "model", "test", "out"]),
-        ("tapt", &["tapt", "model", "test", "out"]),
+        ("enc", &["enc", "task", "text", "end", "tapt", "model", "test", "out", "meta", "learned"][..]),
+        ("task", &["task", "text", "end", "tapt", "model", "test", "out", "meta", "learned"]),
+        ("text", &["text", "tapt", "model", "test", "out", "meta", "learned"]),
+        ("end", &["end", "model", "test", "out", "meta", "learned"]),
+        ("tapt", &["tapt", "model", "test", "out", "meta", "learned"]),
+        ("meta", &["meta", "learned"]),
         ("model", &["model", "test", "out"]),
         ("test", &["test"]),
         ("out", &["out"]),
@@ -178,10 +194,35 @@ fn every_parameter_changes_its_stage_and_what_follows_and_nothing_else() {
         ("model", "patience", "6"),
         ("model", "metric", "accuracy"),
         ("model", "dropout", "false"),
+        ("model", "attend_pads", "true"),
+        ("model", "weights", "{from: @meta}"),
+        ("model", "weights", "{from: @meta, use: mean}"),
+        ("model", "weights", "{from: @meta, use: replay}"),
+        ("meta", "meta", "{lr: 2e-2}"),
+        ("meta", "meta", "{lr: 1e-2, optimizer: adam}"),
+        ("meta", "meta", "{lr: 1e-2, optimizer: momentum}"),
+        ("meta", "meta", "{lr: 1e-2, similarity: dot}"),
+        ("meta", "meta", "{lr: 1e-2, jacobian: true}"),
+        ("meta", "meta", "{lr: 1e-2, gradient_at: next}"),
+        ("meta", "meta", "{lr: 1e-2, dev_head: training}"),
+        ("meta", "meta", "{lr: 1e-2, dev_head: {steps: 9}}"),
+        ("meta", "meta", "{lr: 1e-2, dev_head: {batch: 31}}"),
+        ("meta", "meta", "{lr: 1e-2, dev_head: {lr: 2e-3}}"),
+        ("meta", "meta", "{lr: 1e-2, dev_head: {weight_decay: 0.2}}"),
+        ("meta", "meta", "{lr: 1e-2, dev_head: {tolerance: 1e-2}}"),
+        ("meta", "meta", "{lr: 1e-2, dev_head: {fit_on: train}}"),
+        ("meta", "meta", "{lr: 1e-2, dev_batch: 63}"),
+        ("meta", "meta", "{lr: 1e-2, disjoint_dev: true}"),
+        ("meta", "meta", "{lr: 1e-2, every: 2}"),
+        ("meta", "meta", "{lr: 1e-2, initial: {@end: 0.6, @tapt: 0.4}}"),
+        ("meta", "meta", "{lr: 1e-2, floor: 0.1}"),
+        ("meta", "steps", "10"),
+        ("meta", "seed", "1"),
         ("model", "seed", "1"),
         ("test", "split", "dev"),
         ("test", "metrics", "[macro_f1]"),
         ("test", "batch", "9"),
+        ("test", "attend_pads", "true"),
     ];
     // Every field of the pipeline that is no name of another stage must be among the changes.
     let references = ["tokenizer", "init", "end_task", "auxiliary", "model", "data"];
@@ -206,6 +247,20 @@ fn every_parameter_changes_its_stage_and_what_follows_and_nothing_else() {
 }
 
 #[test]
+fn how_often_a_checkpoint_is_left_changes_no_key() {
+    let before = keys(&sound(&text(&stages())));
+    for value in ["{steps: 5}", "{minutes: 0.5}", "false"] {
+        let mut other = stages();
+        for (_, kind, fields) in &mut other {
+            if ["train", "learn-weights"].contains(kind) {
+                fields.push(("checkpoint", value));
+            }
+        }
+        assert_eq!(keys(&sound(&text(&other))), before, "{value}");
+    }
+}
+
+#[test]
 fn a_parameter_at_its_default_is_as_if_it_were_not_said() {
     let full = keys(&sound(&text(&stages())));
     let mut bare = stages();
@@ -223,8 +278,11 @@ fn a_parameter_at_its_default_is_as_if_it_were_not_said() {
                 "clip",
                 "metric",
                 "dropout",
+                "attend_pads",
                 "seed",
             ],
+            "learn-weights" => &["meta", "seed"],
+            "evaluate" => &["attend_pads"],
             _ => &[],
         };
         fields.retain(|(field, _)| !defaults.contains(field));
@@ -255,7 +313,7 @@ proptest! {
 #[test]
 fn sweep_points_share_what_is_equal_and_names_tell_the_rest_apart() {
     let mut shared = stages();
-    shared.retain(|(name, ..)| !["tapt", "text", "out"].contains(name));
+    shared.retain(|(name, ..)| !["tapt", "text", "out", "meta", "learned"].contains(name));
     for (name, _, fields) in &mut shared {
         if *name == "model" {
             fields.retain(|(field, _)| !["auxiliary", "weights", "seed"].contains(field));
@@ -317,7 +375,7 @@ fn names_that_make_no_sense_are_placed() {
         (
             "      model: model\n      data",
             "      model: enc\n      data",
-            "a `train` stage with an end-task",
+            "a `train` or `learn-weights` stage with an end-task",
         ),
         ("{train: t.txt}", "{dev: t.txt}", "`text` has no split `train`"),
     ] {

@@ -12,5 +12,6 @@ mod kill;
 mod learning;
 mod results;
 mod server;
+mod shipped;
 mod weights;
 mod world;

@@ -226,3 +226,24 @@ fn a_checkpoint_that_is_damaged_or_of_another_model_is_told_and_not_used() {
         assert_eq!(digest(&again.weights), digest(&whole.weights));
     }
 }
+
+#[test]
+fn what_helps_the_end_task_outweighs_noise() {
+    for seed in 0..5 {
+        let settings = json!({"seed": seed, "length": {"steps": 60}, "micro_steps": 1, "evaluate_every": 60});
+        let mut job = learning(&json!({"lr": 0.1, "dev_batch": 12}), &settings);
+        let labelled = |name: &str, label: &dyn Fn(usize) -> i32| Task {
+            name: name.to_owned(),
+            loss: Loss::Classify { classes: 2, dropout: 0.1 },
+            train: Split { labels: (0..24).map(label).collect(), ..corpus(24) },
+            batch: 12,
+        };
+        // The end-task's labels under other names, and labels that say nothing of their texts.
+        let same = |text: usize| i32::from(text % 2 == 0);
+        let dealt_out = |text: usize| i32::from((text / 2) % 2 == 0);
+        job.tasks[1] = labelled("same", &same);
+        job.tasks[2] = labelled("dealt out", &dealt_out);
+        let weights = run(&job).summary.weights;
+        assert!(weights[1] > weights[2] + 0.05, "seed {seed}: {weights:?}");
+    }
+}
