@@ -75,11 +75,11 @@ fn run(world: &World, name: &str, more: &[&str]) -> String {
         ("dapt_steps", "dapt_steps=2"),
         ("dapt_micro_steps", "dapt_micro_steps=1"),
         ("fine_tune_epochs", "fine_tune_epochs=0.5"),
-        ("  batch:", "batch=8"),
-        ("  auxiliary_batch:", "auxiliary_batch=8"),
-        ("  domain:", domain.as_str()),
+        ("batch", "batch=8"),
+        ("auxiliary_batch", "auxiliary_batch=8"),
+        ("domain", domain.as_str()),
     ] {
-        if text.contains(var) {
+        if text.contains(&format!("\n  {var}: ")) {
             sets.push(value);
         }
     }
