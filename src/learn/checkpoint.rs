@@ -1,6 +1,6 @@
 //! What training can be taken up from after it was cut off, and where that is kept.
 //!
-//! A checkpoint is two files: the tensors, and `checkpoint.json`, which names them by their digest and
+//! The folder is the checkpoints' alone. A checkpoint is two files: the tensors, and `checkpoint.json`, which names them by their digest and
 //! says the rest. The second is written last and put in place by a rename, so that whatever cuts the
 //! process off leaves the last whole checkpoint. Chance needs no state: each use of it has a stream of
 //! its own, by seed, purpose and step.
@@ -35,6 +35,8 @@ pub struct State {
     pub optimiser_steps: [i32; 2],
     /// Parameters, moments, and the best parameters, all flat.
     pub tensors: Tensors,
+    /// What it was computed on.
+    pub computed_on: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,6 +44,8 @@ struct Description {
     format: u32,
     /// Another libtorch may compute other bits.
     torch: String,
+    /// So may another device, or another number of threads; that is told, and used.
+    computed_on: String,
     tensors: Digest,
     log: Log,
     taken: Vec<u64>,
@@ -67,21 +71,29 @@ pub enum CheckpointError {
 #[derive(Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
-    every: Checkpoint,
+    every: Option<Checkpoint>,
+    computed_on: String,
     last: Instant,
 }
 
 impl Checkpoints {
-    /// Checkpoints in `folder`, which is the stage's alone, `every` so often.
-    pub fn new(folder: &Path, every: Checkpoint) -> Self {
-        Self { folder: folder.to_owned(), every, last: Instant::now() }
+    /// Checkpoints in `folder`, which is theirs alone, `every` so often; without it none is written, but one
+    /// that is there is read. `computed_on` names the device and the threads.
+    pub fn new(folder: &Path, every: Option<Checkpoint>, computed_on: String) -> Self {
+        Self { folder: folder.to_owned(), every, computed_on, last: Instant::now() }
+    }
+
+    /// The device and the threads.
+    pub fn computed_on(&self) -> &str {
+        &self.computed_on
     }
 
     /// Whether one is due after `done` steps.
     pub fn due(&self, done: u64) -> bool {
         match self.every {
-            Checkpoint::Steps(steps) => done.is_multiple_of(steps),
-            Checkpoint::Minutes(minutes) => {
+            None => false,
+            Some(Checkpoint::Steps(steps)) => done.is_multiple_of(steps),
+            Some(Checkpoint::Minutes(minutes)) => {
                 self.last.elapsed() >= Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX)
             }
         }
@@ -99,9 +111,17 @@ impl Checkpoints {
         fs::rename(&fresh, self.tensors(&digest))?;
 
         let State { log, taken, meta, optimiser_steps, .. } = state;
-        let torch = libtorch::version();
-        let description =
-            Description { format: FORMAT, torch, tensors: digest, log, taken, meta, optimiser_steps };
+        let (torch, computed_on) = (libtorch::version(), self.computed_on.clone());
+        let description = Description {
+            format: FORMAT,
+            torch,
+            computed_on,
+            tensors: digest,
+            log,
+            taken,
+            meta,
+            optimiser_steps,
+        };
         let fresh = self.folder.join("checkpoint.new");
         let mut file = File::create(&fresh)?;
         file.write_all(&serde_json::to_vec(&description)?)?;
@@ -126,7 +146,7 @@ impl Checkpoints {
     }
 
     fn read(&self, description: &[u8]) -> Result<State, String> {
-        let Description { format, torch, tensors, log, taken, meta, optimiser_steps } =
+        let Description { format, torch, computed_on, tensors, log, taken, meta, optimiser_steps } =
             serde_json::from_slice(description).map_err(|error| error.to_string())?;
         if format != FORMAT || torch != libtorch::version() {
             return Err("it was written by another version of the program or of libtorch".to_owned());
@@ -136,7 +156,7 @@ impl Checkpoints {
             return Err("it is damaged".to_owned());
         }
         let tensors = weights::read_all(&bytes).map_err(|error| error.to_string())?;
-        Ok(State { log, taken, meta, optimiser_steps, tensors })
+        Ok(State { log, taken, meta, optimiser_steps, tensors, computed_on })
     }
 
     fn tensors(&self, digest: &Digest) -> PathBuf {

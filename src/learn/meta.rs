@@ -148,7 +148,8 @@ impl<'p, 'a> Comparing<'p, 'a> {
         });
     }
 
-    /// Scalars to be read together with the step's own; [`finish`](Self::finish) wants their values.
+    /// Scalars to be read together with the step's own, each objective's norm first;
+    /// [`finish`](Self::finish) wants their values.
     pub fn figures(&self) -> Vec<Tensor> {
         let dev = self.dev.iter().flat_map(|dev| [&dev.norm, &dev.loss]);
         self.norms.iter().chain(&self.similarities).chain(dev).map(Tensor::shallow_clone).collect()

@@ -150,6 +150,8 @@ pub struct Stepped {
 pub enum NotFinite {
     /// The loss of the objective with this index.
     Loss(usize),
+    /// The gradient of the objective with this index; told where gradients are compared.
+    Gradient(usize),
     /// The gradient of encoder and LM head.
     BodyGradient,
     /// The gradient of the heads.
@@ -202,6 +204,10 @@ impl Trainer {
         let (losses, norms) = figures.split_at(losses.len());
         if let Some(objective) = losses.iter().position(|loss| !loss.is_finite()) {
             return Err(NotFinite::Loss(objective));
+        }
+        let of_objectives = compared.iter().take(losses.len());
+        if let Some(objective) = of_objectives.map(|norm| norm.is_finite()).position(|finite| !finite) {
+            return Err(NotFinite::Gradient(objective));
         }
         if let Some(group) = norms.iter().position(|norm| !norm.is_finite()) {
             return Err(if group == 0 { NotFinite::BodyGradient } else { NotFinite::HeadGradient });

@@ -143,6 +143,16 @@ pub enum TrainError {
         /// The objective's name.
         objective: String,
     },
+    /// An objective's gradient that is no number any more.
+    #[error(
+        "the gradient of `{objective}` is not finite at step {step}, though its loss is; the parameters were not updated"
+    )]
+    Objective {
+        /// The step, from 1.
+        step: u64,
+        /// The objective's name.
+        objective: String,
+    },
     /// A gradient that is no number any more.
     #[error("the gradient of the {part} is not finite at step {step}, though every loss ({}) is; the parameters were not updated", .objectives.join(", "))]
     Gradient {
@@ -412,7 +422,7 @@ impl<'j> Run<'j> {
             Weighting::Fixed(_) | Weighting::Replayed(_) => None,
         };
         let taken = self.orders.iter().chain(dev).map(Order::taken).collect();
-        State { log: self.log.clone(), taken, meta, optimiser_steps, tensors }
+        State { log: self.log.clone(), taken, meta, optimiser_steps, tensors, computed_on: String::new() }
     }
 
     fn groups(&self) -> Vec<(&'static str, &Group)> {
@@ -433,11 +443,18 @@ impl<'j> Run<'j> {
             (listener.note)(format!("the checkpoint of an earlier attempt is not used: {why}"));
             return false;
         }
-        let Some(state) = state else { return false };
+        let (Some(state), Some(checkpoints)) = (state, checkpoints) else { return false };
         (listener.note)(format!(
             "goes on after step {}, from the checkpoint of an earlier attempt",
             state.log.done
         ));
+        if state.computed_on != checkpoints.computed_on() {
+            (listener.note)(format!(
+                "the steps before were computed on {}, these are on {}: the last bits may not be those of an undisturbed run",
+                state.computed_on,
+                checkpoints.computed_on()
+            ));
+        }
         let tensors = &state.tensors;
         let groups = [Some(&mut self.trainer.body), self.trainer.heads.as_mut()];
         for ((name, group), steps) in ["body", "heads"].into_iter().zip(groups).zip(state.optimiser_steps) {
@@ -461,8 +478,17 @@ impl<'j> Run<'j> {
         true
     }
 
-    /// Whether a state has the tensors of this model.
+    /// Whether a state is of this model and of this training.
     fn fits(&self, state: &State) -> bool {
+        let orders = self.orders.len() + 2 * usize::from(self.dev_texts.is_some());
+        let meta = match (&self.weighting, &state.meta) {
+            (Weighting::Learned(_), Some(meta)) => meta.logits.len() == self.orders.len(),
+            (Weighting::Learned(_), None) => false,
+            (Weighting::Fixed(_) | Weighting::Replayed(_), _) => true,
+        };
+        if state.taken.len() != orders || !meta || state.log.done >= self.job.planned_steps() {
+            return false;
+        }
         let has =
             |name: &str, like: &Tensor| state.tensors.get(name).is_some_and(|t| t.size() == like.size());
         let fits = |(name, group): (&'static str, &Group)| {
@@ -480,6 +506,7 @@ fn not_finite(job: &Job, step: u64, what: NotFinite) -> TrainError {
     let objectives = || job.tasks.iter().map(|task| format!("`{}`", task.name)).collect();
     match what {
         NotFinite::Loss(t) => TrainError::Loss { step, objective: job.tasks[t].name.clone() },
+        NotFinite::Gradient(t) => TrainError::Objective { step, objective: job.tasks[t].name.clone() },
         NotFinite::BodyGradient => TrainError::Gradient { step, part: "encoder", objectives: objectives() },
         NotFinite::HeadGradient => TrainError::Gradient { step, part: "heads", objectives: objectives() },
         NotFinite::Dev => TrainError::Dev { step, objective: job.tasks[0].name.clone() },

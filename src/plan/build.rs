@@ -159,7 +159,7 @@ impl<'a> Builder<'a> {
 
     /// Puts a node of a sweep point into the plan, unless one of the same recipe is there.
     fn place(&mut self, index: usize, node: Node) -> NodeId {
-        let recipe = self.recipe(&node.action, &node.inputs);
+        let (recipe, checkpoint) = (self.recipe(&node.action, &node.inputs), node.checkpoint);
         let id = if let Some(id) = self.by_recipe.get(&recipe) {
             *id
         } else {
@@ -169,6 +169,7 @@ impl<'a> Builder<'a> {
             id
         };
         let node = self.plan.node_mut(id);
+        node.checkpoint = node.checkpoint.or(checkpoint);
         if node.points.last() != Some(&index) {
             node.points.push(index);
         }

@@ -281,6 +281,7 @@ impl<'a> Walk<'a> {
                 self.order.push(name);
                 self.check_splits(block);
                 self.check_weights(block);
+                self.check_pads(block);
                 continue;
             };
             stack.push((name, next + 1));
@@ -354,6 +355,20 @@ impl<'a> Walk<'a> {
                 .help(format!("its splits are `{}`", found.join("`, `")));
             let reference = Ref { stage: data.stage.clone(), at: at.clone() };
             self.fault(&reference, fault);
+        }
+    }
+
+    /// Whether a model is scored as it was trained.
+    fn check_pads(&mut self, block: &'a Block) {
+        let Block::Evaluate { model, action, .. } = block else { return };
+        let Some(Block::Train { action: trained, .. }) = self.point.stages.get(&model.stage) else { return };
+        if trained.attend_pads != action.attend_pads {
+            let fault = Diagnostic::warning(format!(
+                "`{}` is trained with `attend_pads: {}` and scored with `attend_pads: {}`",
+                model.stage, trained.attend_pads, action.attend_pads
+            ))
+            .help("say the same in both, unless that is what you compare");
+            self.fault(model, fault);
         }
     }
 

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom as _;
 
 use super::*;
 use crate::data::rng;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::spec::Spec;
 
 /// A pipeline as stages of a kind with fields, so that tests can shuffle and change them. `@x` in a value
@@ -119,7 +119,8 @@ fn plan_of(text: &str) -> (Plan, Vec<Diagnostic>) {
 
 fn sound(text: &str) -> Plan {
     let (plan, diagnostics) = plan_of(text);
-    assert!(diagnostics.is_empty(), "{}\n{text}", diagnostics[0]);
+    let error = diagnostics.iter().find(|diagnostic| diagnostic.severity == Severity::Error);
+    assert!(error.is_none(), "{}\n{text}", diagnostics[0]);
     plan
 }
 
@@ -244,6 +245,14 @@ fn every_parameter_changes_its_stage_and_what_follows_and_nothing_else() {
             assert_eq!(after[name] != *key, should, "{stage}.{field} = {value}: key of {name}");
         }
     }
+}
+
+#[test]
+fn a_model_scored_otherwise_than_it_was_trained_is_warned_of() {
+    let (_, diagnostics) = plan_of(&text(&stages()).replacen("attend_pads: false", "attend_pads: true", 1));
+    assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
+    assert_eq!(diagnostics[0].severity, Severity::Warning);
+    assert!(diagnostics[0].message.contains("`attend_pads: true` and scored with `attend_pads: false`"));
 }
 
 #[test]

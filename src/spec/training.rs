@@ -32,15 +32,11 @@ pub(super) fn learn_weights(mut fields: Fields, vars: &Vars) -> Option<Block> {
     if objectives.sound && objectives.end_task.is_none() {
         fields.missing("end_task", "weights are learned for an end-task, from its dev split");
     }
-    let at = fields.at.clone();
-    let meta = fields.raw("meta");
+    let (node, at) = fields.take("meta").unwrap_or_else(|| (Node::Map(vec![]), fields.at.clone()));
     let (checkpoint, action) = training(&mut fields, vars, Weights::Uniform);
-    let batch = action.as_ref().map_or(64, |action| action.batch);
-    let adamw = action.as_ref().map_or(AdamW { lr: 1e-3, ..ADAMW }, |action| action.head);
-    let empty = Node::Map(vec![]);
-    let (node, at) = meta.unwrap_or((&empty, at));
-    let meta = Fields::of(node, "`meta`", at, vars, fields.faults)
-        .map(|fields| meta_fields(fields, vars, &objectives, batch, adamw));
+    let (batch, body) = action.as_ref().map_or((64, ADAMW), |action| (action.batch, action.body));
+    let meta = Fields::of(&node, "`meta`", at, vars, fields.faults)
+        .map(|fields| meta_fields(fields, vars, &objectives, batch, body));
     fields.finish("a `learn-weights` block");
     let Objectives { end_task, auxiliary, .. } = objectives;
     end_task.as_ref()?;
@@ -100,8 +96,8 @@ fn training(
         eps: fields.number("eps", Range::Positive).unwrap_or(ADAMW.eps),
     };
     let mut head = AdamW { lr: 1e-3, weight_decay: 0.1, ..body };
-    if let Some((node, at)) = fields.raw("head")
-        && let Some(mut fields) = Fields::of(node, "`head`", at, vars, fields.faults)
+    if let Some((node, at)) = fields.take("head")
+        && let Some(mut fields) = Fields::of(&node, "`head`", at, vars, fields.faults)
     {
         head.lr = fields.number("lr", Range::NotNegative).unwrap_or(head.lr);
         head.weight_decay = fields.number("weight_decay", Range::NotNegative).unwrap_or(head.weight_decay);
@@ -189,12 +185,12 @@ fn betas(fields: &mut Fields) -> Option<(f64, f64)> {
 /// `checkpoint: {steps: 100}`, `checkpoint: {minutes: 5}`, or `checkpoint: false`; every ten minutes where
 /// nothing is said.
 fn checkpoint(fields: &mut Fields, vars: &Vars) -> Option<Checkpoint> {
-    let Some((node, at)) = fields.raw("checkpoint") else { return Some(Checkpoint::Minutes(10.0)) };
-    if matches!(node, Node::Bool(false)) {
+    let Some((node, at)) = fields.take("checkpoint") else { return Some(Checkpoint::Minutes(10.0)) };
+    if node == Node::Bool(false) {
         return None;
     }
     let here = at.clone();
-    let mut fields = Fields::of(node, "`checkpoint`", at, vars, fields.faults)?;
+    let mut fields = Fields::of(&node, "`checkpoint`", at, vars, fields.faults)?;
     let before = fields.faults.len();
     let steps = fields.count("steps", 1).map(Checkpoint::Steps);
     let minutes = fields.number("minutes", Range::Positive).map(Checkpoint::Minutes);
@@ -209,11 +205,11 @@ fn checkpoint(fields: &mut Fields, vars: &Vars) -> Option<Checkpoint> {
 
 /// `weights: uniform`, a number for each objective by its stage's name, or `{from: STAGE, use: final}`.
 fn weights(fields: &mut Fields, objectives: &Objectives, vars: &Vars) -> (Weights, Option<Ref>) {
-    let Some((node, at)) = fields.raw("weights") else { return (Weights::Uniform, None) };
-    if let Node::Map(block) = node
+    let Some((node, at)) = fields.take("weights") else { return (Weights::Uniform, None) };
+    if let Node::Map(block) = &node
         && block.iter().any(|(key, value)| key == "from" && matches!(value, Node::Text(_)))
     {
-        let Some(mut fields) = Fields::of(node, "`weights`", at, vars, fields.faults) else {
+        let Some(mut fields) = Fields::of(&node, "`weights`", at, vars, fields.faults) else {
             return (Weights::Uniform, None);
         };
         let from = required_ref(&mut fields, "from", "the `learn-weights` stage");
@@ -222,7 +218,6 @@ fn weights(fields: &mut Fields, objectives: &Objectives, vars: &Vars) -> (Weight
         fields.finish("a `weights` block");
         return (Weights::Learned(which), from);
     }
-    let Some((node, at)) = fields.take("weights") else { return (Weights::Uniform, None) };
     match node {
         Node::Text(word) if word == "uniform" => (Weights::Uniform, None),
         Node::Map(given) if objectives.sound => {
@@ -289,9 +284,9 @@ fn by_objective(
     values
 }
 
-/// The fields of `meta`. The dev head is trained as heads are, and a dev batch is as large as the end-task's,
-/// unless said otherwise.
-fn meta_fields(mut fields: Fields, vars: &Vars, objectives: &Objectives, batch: u64, head: AdamW) -> Meta {
+/// The fields of `meta`. The dev head's optimiser has the betas and eps of the others, and a dev batch is as
+/// large as the end-task's unless said otherwise.
+fn meta_fields(mut fields: Fields, vars: &Vars, objectives: &Objectives, batch: u64, body: AdamW) -> Meta {
     let names = objectives.names();
     let optimizers =
         [("sgd", MetaOptimizer::Sgd), ("momentum", MetaOptimizer::Momentum), ("adam", MetaOptimizer::Adam)];
@@ -316,7 +311,7 @@ fn meta_fields(mut fields: Fields, vars: &Vars, objectives: &Objectives, batch: 
         gradient_at: fields
             .word("gradient_at", &[("current", GradientAt::Current), ("next", GradientAt::Next)])
             .unwrap_or_default(),
-        dev_head: dev_head(&mut fields, vars, head),
+        dev_head: dev_head(&mut fields, vars, body),
         dev_batch: fields.count("dev_batch", 1).unwrap_or(batch),
         disjoint_dev: fields.truth("disjoint_dev").unwrap_or(false),
         every: fields.count("every", 1).unwrap_or(1),
@@ -361,12 +356,12 @@ fn initial(fields: &mut Fields, objectives: &Objectives, floor: f64) -> Option<V
 }
 
 /// `dev_head: {steps: 10, batch: 32, …}`, or `dev_head: training`.
-fn dev_head(fields: &mut Fields, vars: &Vars, head: AdamW) -> DevHead {
+fn dev_head(fields: &mut Fields, vars: &Vars, body: AdamW) -> DevHead {
     let own = |fields: Option<Fields>| {
         let mut fit = DevHeadFit {
             steps: 10,
             batch: 32,
-            optimizer: AdamW { lr: 1e-3, weight_decay: 0.1, ..head },
+            optimizer: AdamW { lr: 1e-3, weight_decay: 0.1, ..body },
             tolerance: 1e-3,
             on_train: false,
         };

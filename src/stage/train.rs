@@ -85,12 +85,15 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
     let settings = action.clone();
     let job = Job { settings, config, vocabulary, weights, head, tasks, weighting, end_task, dev, device };
     warn_of_short_run(&job, io);
-    let checkpoints = io.request.checkpoint.map(|every| Checkpoints::new(&io.request.resume, every));
+    let (threads, on) = (io.request.threads, &io.request.device);
+    let computed_on = format!("{on} with {threads} thread{}", if threads == 1 { "" } else { "s" });
+    let checkpoints =
+        Checkpoints::new(&io.request.resume.join("checkpoint"), io.request.checkpoint, computed_on);
     let listener = Listener {
         watch: &|watch| io.progress(progress(action, &names, watch)),
         note: &|text| io.note(Level::Info, text),
     };
-    let outcome = train(&job, checkpoints, &listener).map_err(explain)?;
+    let outcome = train(&job, Some(checkpoints), &listener).map_err(explain)?;
 
     io.output(roles::CONFIG, &config_json)?;
     io.output(roles::WEIGHTS, &weights::write(&outcome.weights, None).map_err(failure)?)?;
@@ -269,5 +272,9 @@ fn progress(action: &action::Train, names: &[String], watch: Watch) -> Progress 
 }
 
 fn explain(error: TrainError) -> Failure {
-    failure_with_help(error, "lower `lr`, lengthen `warmup`, or set `clip`")
+    let help = match error {
+        TrainError::Dev { .. } => "lower the `lr` of `meta.dev_head`, or `lr`, or lengthen `warmup`",
+        _ => "lower `lr`, lengthen `warmup`, or set `clip`",
+    };
+    failure_with_help(error, help)
 }

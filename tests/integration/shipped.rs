@@ -73,13 +73,15 @@ fn run(world: &World, name: &str, more: &[&str]) -> String {
         ("final_epochs", "final_epochs=0.5"),
         ("tapt_epochs", "tapt_epochs=1"),
         ("dapt_steps", "dapt_steps=2"),
+        ("dapt_epochs", "dapt_epochs=0.3"),
+        ("joint_steps", "joint_steps=4"),
         ("dapt_micro_steps", "dapt_micro_steps=1"),
         ("fine_tune_epochs", "fine_tune_epochs=0.5"),
         ("batch", "batch=8"),
         ("auxiliary_batch", "auxiliary_batch=8"),
         ("domain", domain.as_str()),
     ] {
-        if text.contains(&format!("\n  {var}: ")) {
+        if text.contains(&format!("\n  {}: ", var.trim())) {
             sets.push(value);
         }
     }

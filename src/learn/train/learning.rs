@@ -32,6 +32,10 @@ fn learning(meta: &Value, settings: &Value) -> Job {
     job
 }
 
+fn every_two_steps(folder: &std::path::Path) -> Checkpoints {
+    Checkpoints::new(folder, Some(Checkpoint::Steps(2)), "cpu with 1 thread".to_owned())
+}
+
 fn weigh(job: &mut Job) {
     job.weighting = Weighting::new(&job.settings.weights, job.tasks.len(), &[]).unwrap();
 }
@@ -168,7 +172,7 @@ fn training_cut_off_anywhere_goes_on_to_the_very_same_result() {
         for cut in [1, 2, 5, 8, 11, 12] {
             let _guard = one_at_a_time();
             let folder = tempfile::tempdir().unwrap();
-            let checkpoints = || Some(Checkpoints::new(folder.path(), Checkpoint::Steps(2)));
+            let checkpoints = || Some(every_two_steps(folder.path()));
             let watch = |watch: Watch| assert!(watch.step < cut, "cut off");
             let cut_off = Listener { watch: &watch, note: &|_| () };
             let attempt = catch_unwind(AssertUnwindSafe(|| train(&job, checkpoints(), &cut_off).map(drop)));
@@ -185,6 +189,37 @@ fn training_cut_off_anywhere_goes_on_to_the_very_same_result() {
             assert_eq!(resumed.summary, whole.summary);
         }
     }
+}
+
+#[test]
+fn a_checkpoint_of_another_number_of_threads_is_used_and_told() {
+    let _guard = one_at_a_time();
+    let job = learning(&json!({}), &json!({"length": {"steps": 6}}));
+    let folder = tempfile::tempdir().unwrap();
+    let watch = |watch: Watch| assert!(watch.step < 5, "cut off");
+    let cut_off = Listener { watch: &watch, note: &|_| () };
+    let first = Some(every_two_steps(folder.path()));
+    let _ = catch_unwind(AssertUnwindSafe(|| train(&job, first, &cut_off).map(drop)));
+    let notes = std::cell::RefCell::new(vec![]);
+    let listener = Listener { watch: &|_| (), note: &|text| notes.borrow_mut().push(text) };
+    // Whoever wants no more checkpoints goes on from the one that is there.
+    let second = Checkpoints::new(folder.path(), None, "cpu with 2 threads".to_owned());
+    train(&job, Some(second), &listener).unwrap();
+    let notes = notes.borrow();
+    assert!(notes[0].starts_with("goes on after step 4"), "{notes:?}");
+    assert!(notes[1].contains("on cpu with 1 thread, these are on cpu with 2 threads"), "{notes:?}");
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_is_told_of_its_objective() {
+    let _guard = one_at_a_time();
+    let mut job = learning(&json!({}), &json!({}));
+    // Logits near the largest float: their softmax is finite, what follows from it is not.
+    let bias = &job.weights["cls.predictions.transform.LayerNorm.weight"];
+    let large = bias.copy().fill_(3e38);
+    job.weights.insert("cls.predictions.transform.LayerNorm.weight".to_owned(), large);
+    let error = train(&job, None, &SILENT).unwrap_err().to_string();
+    assert!(error.contains("`aux`"), "{error}");
 }
 
 #[test]
@@ -208,13 +243,13 @@ fn a_checkpoint_that_is_damaged_or_of_another_model_is_told_and_not_used() {
             other.tasks[0].loss = Loss::Classify { classes: 5, dropout: 0.1 };
             let watch = |watch: Watch| assert!(watch.step < 5, "cut off");
             let cut_off = Listener { watch: &watch, note: &|_| () };
-            let checkpoints = Some(Checkpoints::new(folder, Checkpoint::Steps(2)));
+            let checkpoints = Some(every_two_steps(folder));
             let _ = catch_unwind(AssertUnwindSafe(|| train(&other, checkpoints, &cut_off).map(drop)));
         },
     ];
     for damage in damage {
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = || Some(Checkpoints::new(folder.path(), Checkpoint::Steps(2)));
+        let checkpoints = || Some(every_two_steps(folder.path()));
         let watch = |watch: Watch| assert!(watch.step < 5, "cut off");
         let cut_off = Listener { watch: &watch, note: &|_| () };
         let _ = catch_unwind(AssertUnwindSafe(|| train(&job, checkpoints(), &cut_off).map(drop)));
