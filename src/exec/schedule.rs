@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often it looks whether another process has finished a stage.
 const POLL: Duration = Duration::from_millis(250);
 /// How long workers have to end when a run is stopped.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 30 });
 /// How often a node's damaged inputs are made again before it counts as failed.
 const REPAIRS: u32 = 2;
 

@@ -88,10 +88,11 @@ impl Checkpoints {
         &self.computed_on
     }
 
-    /// Whether one is due after `done` steps.
-    pub fn due(&self, done: u64) -> bool {
+    /// Whether one is due after `done` steps, where training may `stop` now.
+    pub fn due(&self, done: u64, stop: bool) -> bool {
         match self.every {
             None => false,
+            Some(_) if stop => true,
             Some(Checkpoint::Steps(steps)) => done.is_multiple_of(steps),
             Some(Checkpoint::Minutes(minutes)) => {
                 self.last.elapsed() >= Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX)

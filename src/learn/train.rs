@@ -130,6 +130,8 @@ pub struct Listener<'a> {
     pub watch: &'a dyn Fn(Watch),
     /// What is worth reading.
     pub note: &'a dyn Fn(String),
+    /// Whether to stop after this step, to go on another time.
+    pub stop: &'a dyn Fn() -> bool,
 }
 
 /// Why training stopped short.
@@ -172,6 +174,14 @@ pub enum TrainError {
         step: u64,
         /// The end-task's name.
         objective: String,
+    },
+    /// Somebody asked.
+    #[error("stopped after step {step} of {steps}")]
+    Stopped {
+        /// Optimiser steps done.
+        step: u64,
+        /// Optimiser steps in all.
+        steps: u64,
     },
     /// Parameters that are no number any more.
     #[error("parameters are not finite after step {step}")]
@@ -238,11 +248,15 @@ pub fn train(
         if dev.is_some() || done.is_multiple_of(log_every) || done == steps {
             run.write_line(settings.body.lr * lr_factor, weights, dev);
         }
-        if let Some(checkpoints) = checkpoints.as_mut().filter(|checkpoints| checkpoints.due(done))
+        let stop = (listener.stop)();
+        if let Some(checkpoints) = checkpoints.as_mut().filter(|checkpoints| checkpoints.due(done, stop))
             && done < steps
             && let Err(error) = checkpoints.save(run.state())
         {
             (listener.note)(format!("no checkpoint could be written after step {done}: {error}"));
+        }
+        if stop {
+            return Err(TrainError::Stopped { step: done, steps });
         }
     }
 

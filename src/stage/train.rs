@@ -1,6 +1,10 @@
 //! `train` and `learn-weights`: an encoder on one or more objectives.
 
 use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::SIGTERM;
 
 use tartan::action::{self, Labels, Objective, ObjectiveFile, Vocabulary, Weights, roles};
 use tartan::data::split::Split;
@@ -89,9 +93,13 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
     let computed_on = format!("{on} with {threads} thread{}", if threads == 1 { "" } else { "s" });
     let checkpoints =
         Checkpoints::new(&io.request.resume.join("checkpoint"), io.request.checkpoint, computed_on);
+    // `tartan` asks its workers to end when it is interrupted: what was trained so far is kept.
+    let asked_to_end = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGTERM, Arc::clone(&asked_to_end)).map_err(failure)?;
     let listener = Listener {
         watch: &|watch| io.progress(progress(action, &names, watch)),
         note: &|text| io.note(Level::Info, text),
+        stop: &|| asked_to_end.load(Ordering::Relaxed),
     };
     let outcome = train(&job, Some(checkpoints), &listener).map_err(explain)?;
 
@@ -273,6 +281,7 @@ fn progress(action: &action::Train, names: &[String], watch: Watch) -> Progress 
 
 fn explain(error: TrainError) -> Failure {
     let help = match error {
+        TrainError::Stopped { .. } => "run again to go on from there",
         TrainError::Dev { .. } => "lower the `lr` of `meta.dev_head`, or `lr`, or lengthen `warmup`",
         _ => "lower `lr`, lengthen `warmup`, or set `clip`",
     };

@@ -36,6 +36,19 @@ fn an_interrupt_keeps_what_is_finished() {
 }
 
 #[test]
+fn an_interrupt_keeps_what_was_trained() {
+    let world = World::new();
+    world.change("p.yaml", "epochs: \"${epochs}\"", "steps: 3000");
+    world.change("p.yaml", "evaluate_every: 2", "evaluate_every: 100\n      patience: 0");
+    let mut run = world.start("e.jsonl");
+    wait_for(&world, "e.jsonl", "\"phase\":\"train\"");
+    std::thread::sleep(Duration::from_millis(300));
+    signal(run.id(), "INT");
+    assert_eq!(run.wait().expect("a run").code(), Some(130));
+    world.run(&[]).code(0).says("goes on after step");
+}
+
+#[test]
 fn a_kill_at_any_moment_leaves_nothing_that_looks_whole_and_is_not() {
     let quiet = World::new();
     quiet.run(&[]).code(0);

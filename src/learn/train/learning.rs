@@ -174,11 +174,12 @@ fn training_cut_off_anywhere_goes_on_to_the_very_same_result() {
             let folder = tempfile::tempdir().unwrap();
             let checkpoints = || Some(every_two_steps(folder.path()));
             let watch = |watch: Watch| assert!(watch.step < cut, "cut off");
-            let cut_off = Listener { watch: &watch, note: &|_| () };
+            let cut_off = Listener { watch: &watch, note: &|_| (), stop: &|| false };
             let attempt = catch_unwind(AssertUnwindSafe(|| train(&job, checkpoints(), &cut_off).map(drop)));
             assert!(attempt.is_err());
             let notes = std::cell::RefCell::new(vec![]);
-            let listener = Listener { watch: &|_| (), note: &|text| notes.borrow_mut().push(text) };
+            let listener =
+                Listener { watch: &|_| (), note: &|text| notes.borrow_mut().push(text), stop: &|| false };
             let resumed = train(&job, checkpoints(), &listener).unwrap();
             let told = notes.borrow().iter().any(|note| note.starts_with("goes on after step"));
             assert_eq!(told, cut > 2, "{:?}", notes.borrow());
@@ -192,16 +193,36 @@ fn training_cut_off_anywhere_goes_on_to_the_very_same_result() {
 }
 
 #[test]
+fn whoever_is_asked_to_stop_leaves_a_checkpoint() {
+    let job = learning(&json!({}), &json!({"length": {"steps": 7}}));
+    let whole = run(&job);
+    let _guard = one_at_a_time();
+    let folder = tempfile::tempdir().unwrap();
+    let rarely = || {
+        let every = Some(Checkpoint::Minutes(60.0));
+        Some(Checkpoints::new(folder.path(), every, "cpu with 1 thread".to_owned()))
+    };
+    let step = std::cell::Cell::new(0);
+    let watch = |watch: Watch| step.set(watch.step);
+    let stopping = Listener { watch: &watch, note: &|_| (), stop: &|| step.get() == 3 };
+    let error = train(&job, rarely(), &stopping).unwrap_err().to_string();
+    assert_eq!(error, "stopped after step 3 of 7");
+    let resumed =
+        train(&job, rarely(), &Listener { watch: &|watch| assert!(watch.step >= 3), ..SILENT }).unwrap();
+    assert_eq!(digest(&resumed.weights), digest(&whole.weights));
+}
+
+#[test]
 fn a_checkpoint_of_another_number_of_threads_is_used_and_told() {
     let _guard = one_at_a_time();
     let job = learning(&json!({}), &json!({"length": {"steps": 6}}));
     let folder = tempfile::tempdir().unwrap();
     let watch = |watch: Watch| assert!(watch.step < 5, "cut off");
-    let cut_off = Listener { watch: &watch, note: &|_| () };
+    let cut_off = Listener { watch: &watch, note: &|_| (), stop: &|| false };
     let first = Some(every_two_steps(folder.path()));
     let _ = catch_unwind(AssertUnwindSafe(|| train(&job, first, &cut_off).map(drop)));
     let notes = std::cell::RefCell::new(vec![]);
-    let listener = Listener { watch: &|_| (), note: &|text| notes.borrow_mut().push(text) };
+    let listener = Listener { watch: &|_| (), note: &|text| notes.borrow_mut().push(text), stop: &|| false };
     // Whoever wants no more checkpoints goes on from the one that is there.
     let second = Checkpoints::new(folder.path(), None, "cpu with 2 threads".to_owned());
     train(&job, Some(second), &listener).unwrap();
@@ -242,7 +263,7 @@ fn a_checkpoint_that_is_damaged_or_of_another_model_is_told_and_not_used() {
             let mut other = super::tests::job(true, 1, &json!({"length": {"steps": 6}}));
             other.tasks[0].loss = Loss::Classify { classes: 5, dropout: 0.1 };
             let watch = |watch: Watch| assert!(watch.step < 5, "cut off");
-            let cut_off = Listener { watch: &watch, note: &|_| () };
+            let cut_off = Listener { watch: &watch, note: &|_| (), stop: &|| false };
             let checkpoints = Some(every_two_steps(folder));
             let _ = catch_unwind(AssertUnwindSafe(|| train(&other, checkpoints, &cut_off).map(drop)));
         },
@@ -251,11 +272,12 @@ fn a_checkpoint_that_is_damaged_or_of_another_model_is_told_and_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = || Some(every_two_steps(folder.path()));
         let watch = |watch: Watch| assert!(watch.step < 5, "cut off");
-        let cut_off = Listener { watch: &watch, note: &|_| () };
+        let cut_off = Listener { watch: &watch, note: &|_| (), stop: &|| false };
         let _ = catch_unwind(AssertUnwindSafe(|| train(&job, checkpoints(), &cut_off).map(drop)));
         damage(folder.path());
         let notes = std::cell::RefCell::new(vec![]);
-        let listener = Listener { watch: &|_| (), note: &|text| notes.borrow_mut().push(text) };
+        let listener =
+            Listener { watch: &|_| (), note: &|text| notes.borrow_mut().push(text), stop: &|| false };
         let again = train(&job, checkpoints(), &listener).unwrap();
         assert!(notes.borrow()[0].contains("is not used"), "{:?}", notes.borrow());
         assert_eq!(digest(&again.weights), digest(&whole.weights));

@@ -74,7 +74,7 @@ pub(super) fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value
     }
 }
 
-pub(super) const SILENT: Listener = Listener { watch: &|_| (), note: &|_| () };
+pub(super) const SILENT: Listener = Listener { watch: &|_| (), note: &|_| (), stop: &|| false };
 
 /// libtorch's generator, which dropout draws from, is the whole process's.
 pub(super) fn one_at_a_time() -> MutexGuard<'static, ()> {
