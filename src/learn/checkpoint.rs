@@ -104,6 +104,13 @@ impl Checkpoints {
     pub fn save(&mut self, state: State) -> Result<(), CheckpointError> {
         self.last = Instant::now();
         fs::create_dir_all(&self.folder)?;
+        // What an earlier save could not finish is in the way of this one, and takes room.
+        let last = fs::read(self.folder.join(DESCRIPTION)).ok();
+        let last = last.and_then(|bytes| serde_json::from_slice::<Description>(&bytes).ok());
+        match last.map(|last| tensors_name(&last.tensors)) {
+            Some(tensors) => self.sweep(&[DESCRIPTION, &tensors])?,
+            None => self.sweep(&[])?,
+        }
         let fresh = self.folder.join("tensors.new");
         weights::write_file(&state.tensors, &fresh)?;
         let file = File::open(&fresh)?;
@@ -148,11 +155,12 @@ impl Checkpoints {
 
     fn read(&self, description: &[u8]) -> Result<State, String> {
         let Description { format, torch, computed_on, tensors, log, taken, meta, optimiser_steps } =
-            serde_json::from_slice(description).map_err(|error| error.to_string())?;
+            serde_json::from_slice(description)
+                .map_err(|error| format!("its description is damaged ({error})"))?;
         if format != FORMAT || torch != libtorch::version() {
             return Err("it was written by another version of the program or of libtorch".to_owned());
         }
-        let bytes = fs::read(self.tensors(&tensors)).map_err(|error| error.to_string())?;
+        let bytes = fs::read(self.tensors(&tensors)).map_err(|error| format!("its tensors: {error}"))?;
         if Digest::of(&bytes) != tensors {
             return Err("it is damaged".to_owned());
         }
@@ -168,9 +176,11 @@ impl Checkpoints {
     fn sweep(&self, keep: &[&str]) -> Result<(), CheckpointError> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if !keep.iter().any(|name| entry.file_name() == *name) {
-                fs::remove_file(entry.path())?;
+            if keep.iter().any(|name| entry.file_name() == *name) {
+                continue;
             }
+            let is_folder = entry.file_type()?.is_dir();
+            if is_folder { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
         }
         Ok(())
     }

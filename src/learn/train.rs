@@ -454,7 +454,9 @@ impl<'j> Run<'j> {
             _ => None,
         });
         if let Some(why) = why_not {
-            (listener.note)(format!("the checkpoint of an earlier attempt is not used: {why}"));
+            (listener.note)(format!(
+                "the checkpoint of an earlier attempt is not used, and training starts anew: {why}"
+            ));
             return false;
         }
         let (Some(state), Some(checkpoints)) = (state, checkpoints) else { return false };

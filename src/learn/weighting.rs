@@ -46,6 +46,14 @@ impl Weighting {
         }
     }
 
+    /// For how many steps there are weights to replay, where they are replayed.
+    pub fn replayed_steps(&self) -> Option<u64> {
+        match self {
+            Self::Replayed(rows) => Some(rows.len() as u64 - 1),
+            Self::Fixed(_) | Self::Learned(_) => None,
+        }
+    }
+
     /// The weights of the step after `done` steps.
     pub fn at(&self, done: u64) -> Vec<f64> {
         match self {
@@ -196,6 +204,8 @@ mod tests {
         assert!((mean[0][0] - 0.55).abs() < 1e-15, "the last row was used by no step: {mean:?}");
         let replayed = rule(&Weights::Learned(Learned::Replay), 2, &log);
         assert_eq!(replayed, [log[0].clone(), log[1].clone(), log[2].clone(), log[2].clone()]);
+        let replaying = Weighting::new(&Weights::Learned(Learned::Replay), 2, &log).unwrap();
+        assert_eq!(replaying.replayed_steps(), Some(2));
         assert_eq!(rule(&Weights::Learned(Learned::Mean), 2, &log[..1])[0], [0.5, 0.5]);
         assert!(Weighting::new(&Weights::Learned(Learned::Final), 2, &[]).is_err());
         assert!(Weighting::new(&Weights::Learned(Learned::Final), 3, &log).is_err());

@@ -20,6 +20,9 @@ pub enum WeightsError {
     /// Not safetensors.
     #[error("not a safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
+    /// The disk.
+    #[error(transparent)]
+    Io(std::io::Error),
     /// Weights that the configuration implies and the file lacks, or has otherwise.
     #[error("the weights do not fit the configuration:\n  {}", .0.join("\n  "))]
     Misfit(Vec<String>),
@@ -33,6 +36,7 @@ impl WeightsError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Format(_) => "the file is cut or damaged; copy or download it again",
+            Self::Io(_) => "see whether the disk is full or gone",
             Self::Misfit(_) => {
                 "config.json and model.safetensors must belong together; `random: DIR` draws fresh weights instead"
             }
@@ -194,7 +198,10 @@ pub fn write(tensors: &Tensors, metadata: Option<(&str, String)>) -> Result<Vec<
 pub fn write_file(tensors: &Tensors, path: &Path) -> Result<(), WeightsError> {
     let views: Vec<(&String, Floats)> =
         tensors.iter().map(|(name, tensor)| (name, Floats::of(tensor))).collect();
-    Ok(safetensors::serialize_to_file(views, None, path)?)
+    safetensors::serialize_to_file(views, None, path).map_err(|error| match error {
+        safetensors::SafeTensorError::IoError(error) => WeightsError::Io(error),
+        other => other.into(),
+    })
 }
 
 /// Every tensor of a file, as they are.

@@ -375,11 +375,15 @@ impl<'a> Walk<'a> {
     /// Whether the weights that a block takes from another stage are those of its own objectives.
     fn check_weights(&mut self, block: &'a Block) {
         let Block::Train { end_task, auxiliary, weights_from: Some(from), .. } = block else { return };
-        let Some(Block::Train { end_task: learned_end_task, auxiliary: learned, .. }) =
+        let Some(Block::Train { end_task: learned_end_task, auxiliary: learned, action, .. }) =
             self.point.stages.get(&from.stage)
         else {
             return;
         };
+        // That it must be a stage that learns weights has been said.
+        if !action.learns_weights() {
+            return;
+        }
         let names = |end_task: &Option<Ref>, auxiliary: &[Ref]| {
             end_task.iter().chain(auxiliary).map(|of| of.stage.clone()).collect::<Vec<_>>()
         };

@@ -326,8 +326,10 @@ fn meta_fields(mut fields: Fields, vars: &Vars, objectives: &Objectives, batch: 
 fn initial(fields: &mut Fields, objectives: &Objectives, floor: f64) -> Option<Vec<f64>> {
     let (node, at) = fields.take("initial")?;
     let Node::Map(given) = &node else {
+        let first = objectives.names().first().map_or("end-task", |name| *name).to_owned();
         let fault =
-            Diagnostic::error(format!("`initial` is a number for each objective, not {}", node.what()));
+            Diagnostic::error(format!("`initial` is a number for each objective, not {}", node.what()))
+                .help(format!("write `initial: {{{first}: 0.5, …}}`"));
         fields.fault(at, fault);
         return None;
     };
@@ -342,13 +344,19 @@ fn initial(fields: &mut Fields, objectives: &Objectives, floor: f64) -> Option<V
     }
     let sum: f64 = values.iter().sum();
     if (sum - 1.0).abs() > 1e-6 {
-        let fault = Diagnostic::error(format!("the initial weights sum to {sum}, not 1"));
+        let fault = Diagnostic::error(format!("the initial weights sum to {sum}, not 1"))
+            .help("divide each of them by that sum");
         fields.fault(at, fault);
         return None;
     }
     if let Some(low) = values.iter().position(|weight| *weight <= floor) {
-        let fault = Diagnostic::error(format!("the initial weight of `{}` is not above {floor}", names[low]))
-            .help("a weight is learned on a scale without 0: start it small, such as 0.01");
+        let fault = if floor > 0.0 {
+            let what = format!("the initial weight of `{}` is not above the `floor` of {floor}", names[low]);
+            Diagnostic::error(what).help("start it higher, or lower the floor")
+        } else {
+            Diagnostic::error(format!("the initial weight of `{}` is not above 0", names[low]))
+                .help("a weight is learned on a scale without 0: start it small, such as 0.01")
+        };
         fields.fault(at.key(names[low]), fault);
         return None;
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fields::list;
 use super::yaml::Node;
 use crate::diag::nearest;
 
@@ -201,10 +202,15 @@ fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Node, Fault> {
     for step in steps {
         node = node.get(step).ok_or_else(|| {
             let help = match node {
-                Node::Map(fields) => nearest(step, fields.iter().map(|(k, _)| k.as_str())),
+                Node::Map(fields) => {
+                    let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+                    Some(match nearest(step, names.iter().copied()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("its fields are {}", list(&names)),
+                    })
+                }
                 _ => None,
             };
-            let help = help.map(|near| format!("did you mean `{near}`?"));
             Fault::new(format!("variable `{path}` has no field `{step}`"), help)
         })?;
         path = format!("{path}.{step}");

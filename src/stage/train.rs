@@ -88,7 +88,7 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
     let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
     let settings = action.clone();
     let job = Job { settings, config, vocabulary, weights, head, tasks, weighting, end_task, dev, device };
-    warn_of_short_run(&job, io);
+    warn_of_plan(&job, io);
     let (threads, on) = (io.request.threads, &io.request.device);
     let computed_on = format!("{on} with {threads} thread{}", if threads == 1 { "" } else { "s" });
     let checkpoints =
@@ -140,7 +140,7 @@ fn check_dev(meta: &action::Meta, dev: &Split, end_task: &Source, io: &Io<'_>) -
     let parts = dev::parts(meta);
     if meta.disjoint_dev && dev.len() < parts {
         return Err(failure_with_help(
-            format!("{what} has {} texts, too few for {parts} disjoint parts", dev.len()),
+            format!("{what} has fewer texts than {parts} disjoint parts need: {}", dev.len()),
             "leave `disjoint_dev` out",
         ));
     }
@@ -151,12 +151,25 @@ fn check_dev(meta: &action::Meta, dev: &Split, end_task: &Source, io: &Io<'_>) -
     Ok(())
 }
 
-/// In the first step of a warm-up the learning rate is 0, as in `transformers`.
-fn warn_of_short_run(job: &Job, io: &Io<'_>) {
+/// Says what of the plan is likely not meant.
+fn warn_of_plan(job: &Job, io: &Io<'_>) {
     let steps = job.planned_steps();
+    let s = |n: u64| if n == 1 { "" } else { "s" };
+    // In the first step of a warm-up the learning rate is 0, as in `transformers`.
     if steps <= warmup_steps(job.settings.warmup, steps) {
         let text = format!(
-            "all of the {steps} steps are warm-up: the learning rate never reaches `lr`, and in the first step it is 0"
+            "{steps} step{} of warm-up are all there is: the learning rate begins at 0 and never reaches `lr`; set \
+             `warmup: 0`, or train longer",
+            s(steps)
+        );
+        io.note(Level::Warning, text);
+    }
+    if let Some(replayed) = job.weighting.replayed_steps().filter(|replayed| *replayed < steps) {
+        let rest = steps - replayed;
+        let text = format!(
+            "the weights were learned in {replayed} step{}; the last of them serve the other {rest} step{}",
+            s(replayed),
+            s(rest)
         );
         io.note(Level::Warning, text);
     }

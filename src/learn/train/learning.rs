@@ -248,7 +248,12 @@ fn a_checkpoint_that_is_damaged_or_of_another_model_is_told_and_not_used() {
     let job = learning(&json!({}), &json!({"length": {"steps": 6}}));
     let whole = run(&job);
     let _guard = one_at_a_time();
-    let damage: [&dyn Fn(&std::path::Path); 3] = [
+    let damage: [&dyn Fn(&std::path::Path); 4] = [
+        &|folder| {
+            let description = folder.join("checkpoint.json");
+            std::fs::remove_file(&description).unwrap();
+            std::fs::create_dir(description).unwrap();
+        },
         &|folder| std::fs::write(folder.join("checkpoint.json"), "{}").unwrap(),
         &|folder| {
             for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
@@ -279,7 +284,7 @@ fn a_checkpoint_that_is_damaged_or_of_another_model_is_told_and_not_used() {
         let listener =
             Listener { watch: &|_| (), note: &|text| notes.borrow_mut().push(text), stop: &|| false };
         let again = train(&job, checkpoints(), &listener).unwrap();
-        assert!(notes.borrow()[0].contains("is not used"), "{:?}", notes.borrow());
+        assert!(notes.borrow()[0].contains("is not used, and training starts anew"), "{:?}", notes.borrow());
         assert_eq!(digest(&again.weights), digest(&whole.weights));
     }
 }

@@ -163,6 +163,7 @@ fn a_loss_that_is_not_finite_names_step_and_objective() {
     let bias = &job.weights["cls.predictions.bias"];
     let broken = bias.copy().fill_(f64::INFINITY);
     job.weights.insert("cls.predictions.bias".to_owned(), broken);
+    let _guard = one_at_a_time();
     let error = train(&job, None, &SILENT).unwrap_err().to_string();
     assert_eq!(error, "the loss of `aux` is not finite at step 1; the parameters were not updated");
 }
