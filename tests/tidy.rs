@@ -140,3 +140,25 @@ fn the_library_never_names_the_workers_rooms() {
         }
     }
 }
+
+#[test]
+fn no_file_has_grown_a_second_thing() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("src"), root.join("xtask/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let lines = std::fs::read_to_string(&path).map_or(0, |text| text.lines().count());
+            let is_code = path.extension().is_some_and(|extension| extension == "rs");
+            assert!(
+                !is_code || lines <= 600,
+                "{} has {lines} lines: what second thing has moved in?",
+                path.display()
+            );
+        }
+    }
+}
