@@ -255,6 +255,58 @@ fn after_a_kill_only_what_is_missing_is_fetched() {
     }
 }
 
+/// The process that has a file of the world's unfinished work open.
+fn at_work(world: &World) -> String {
+    let partial = world.path("cache/partial").canonicalize().expect("unfinished work");
+    let has_open = |process: &std::path::Path| {
+        let mut files = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        files.any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to.starts_with(&partial)))
+    };
+    let mut processes =
+        std::fs::read_dir("/proc").expect("processes").map(|entry| entry.expect("one").path());
+    let found = processes.find(|process| has_open(process)).expect("a worker");
+    found.file_name().expect("its id").to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_worker_that_outlives_its_run_does_not_meddle_with_the_next() {
+    let whole = text().len();
+    for (more, event, second) in [
+        (&[][..], "stage-started", "bytes=9000- → "),
+        (&["--force", "data/text.txt"], "stage-waiting", "all → "),
+    ] {
+        let (server, world) = one(&[Act::Stall(9000), Act::Serve]);
+        let mut run = world.start("first.jsonl");
+        while unfinished(&world) < 9000 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let orphan = at_work(&world);
+        // As long as its standard input is open somewhere, it has a parent for all it knows.
+        let life_line = std::fs::File::options().write(true).open(format!("/proc/{orphan}/fd/0"));
+        let life_line = life_line.expect("a pipe");
+        run.kill().expect("kill");
+        run.wait().expect("a run");
+
+        let mut next = world.start_with("next.jsonl", more);
+        let heard = || {
+            let lines = std::fs::read_to_string(world.path("next.jsonl")).unwrap_or_default();
+            lines.lines().any(|line| line.contains(event) && line.contains("\"fetch data/text.txt\""))
+        };
+        while !heard() {
+            assert!(next.try_wait().expect("a run").is_none(), "{event} never came");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(unfinished(&world) >= 9000, "the orphan is still at it");
+        assert_eq!(server.seen().len(), 1);
+        drop(life_line);
+        assert!(next.wait().expect("a run").success());
+        assert_eq!(std::fs::read(world.object("fetch data/text.txt", "file")).expect("an object"), text());
+        let rest = if second.starts_with("all") { whole } else { whole - 9000 };
+        assert_eq!(server.ranges("/data/text.txt"), ["all → 9000".to_owned(), format!("{second}{rest}")]);
+        assert!(crate::world::files(&world.path("cache/partial")).is_empty());
+    }
+}
+
 #[test]
 fn digests_come_from_files_too_and_local_folders_serve_as_well() {
     let server = Server::new(&[
