@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use tartan::action::{Fetch, Pin, roles};
+use tartan::diag::without_query;
 use tartan::event::{Failure, Level, Progress};
 
 use super::{Io, failure, failure_with_help};
@@ -62,7 +63,10 @@ fn fetch(url: &str, pin: &Pin, partial: &mut Partial, io: &Io) -> Result<(), Fai
                 began_anew = true;
                 io.note(
                     Level::Info,
-                    format!("{url}: its parts do not make the pinned file; fetching it anew"),
+                    format!(
+                        "{}: its parts do not make the pinned file; fetching it anew",
+                        without_query(url)
+                    ),
                 );
                 partial.clear()?;
             }
@@ -130,6 +134,7 @@ fn ask(url: &str, partial: &mut Partial, io: &Io) -> Result<(), Trouble> {
 
 fn differs(url: &str, pin: &Pin, partial: &Partial) -> Failure {
     let page = if partial.looks_like_a_page() { "; it looks like a web page" } else { "" };
+    let url = without_query(url);
     failure_with_help(
         format!(
             "{url} is not the file that is pinned: it has {} bytes{page}\n  its {function} is     {}\n  the pinned {function} is {}",

@@ -215,6 +215,36 @@ fn what_does_not_come_says_why_and_the_way_out() {
 }
 
 #[test]
+fn what_a_query_holds_is_shown_nowhere() {
+    let path = "/data/text.txt?token=s3cret";
+    for (acts, message) in [
+        (&[Act::Status(404)][..], "404 Not Found"),
+        (&[Act::Status(503)], "503 Service Unavailable"),
+        (&[Act::Gzip], "comes as `gzip`"),
+        (&[Act::To("/data/text.txt?token=s3cret")], "redirects more than"),
+        (&[Act::To("/gone?signed=s3cret")], "404 Not Found"),
+        (&[Act::To("ftp://a.example/?signed=s3cret")], "404 Not Found"),
+        (&[Act::Other], "is not the file that is pinned"),
+        (&[Act::UntaggedOtherCut(100), Act::Serve], ""),
+        (&[Act::Cut(100), Act::Serve], ""),
+    ] {
+        let server = Server::new(&[(path, text(), acts)]);
+        let world =
+            world_of(&format!("{{train: {{url: \"{}\", blake3: {}}}}}", server.url(path), b3(&text())), "");
+        let ended = world.run(&[]).code(i32::from(!message.is_empty())).says(message);
+        assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+        let show = world.tartan(&["show", "data/text.txt", "-p", "p.yaml"]);
+        assert_eq!(show.stdout.contains("text.txt?…\n"), message.is_empty(), "{}", show.stdout);
+        assert!(!show.stdout.contains("s3cret") && !show.stderr.contains("s3cret"));
+        let files = crate::world::files(&world.path("cache"));
+        for path in files.into_iter().chain([world.path("events.jsonl")]) {
+            let bytes = std::fs::read(&path).expect("a file");
+            assert!(!String::from_utf8_lossy(&bytes).contains("s3cret"), "{message}: {}", path.display());
+        }
+    }
+}
+
+#[test]
 fn a_slow_server_is_waited_for_and_a_dead_one_is_not() {
     let patience = [("TARTAN_HTTP_TIMEOUT", "3")];
     let (server, world) = one(&[Act::Drip]);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use tartan::action::Pin;
+use tartan::digest::Digest;
 use tartan::event::Failure;
 
 use crate::stage::{failure, failure_with_help, write_failure};
@@ -66,7 +67,8 @@ impl Hasher {
 /// Whom the bytes come from.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Origin {
-    url: String,
+    /// Of the URL's text, which may hold a token.
+    url: Digest,
     /// The server's name for this state of the file: its `ETag`, or when it was last modified.
     validator: Option<String>,
 }
@@ -90,12 +92,12 @@ impl Partial {
 
     /// The server's name for the state of the file that the bytes are of, if they come from `url`.
     pub(super) fn validator(&self, url: &str) -> Option<&str> {
-        self.origin.as_ref().filter(|origin| origin.url == url)?.validator.as_deref()
+        self.origin.as_ref().filter(|origin| origin.url == Digest::of(url.as_bytes()))?.validator.as_deref()
     }
 
     /// Remembers whom the bytes that follow come from.
     pub(super) fn note_origin(&mut self, url: &str, validator: Option<String>) -> Result<(), Failure> {
-        let origin = Origin { url: url.to_owned(), validator };
+        let origin = Origin { url: Digest::of(url.as_bytes()), validator };
         if self.origin.as_ref() != Some(&origin) {
             let bytes = serde_json::to_vec(&origin).map_err(failure)?;
             fs::write(&self.origin_path, bytes).map_err(|error| write_failure(&self.origin_path, &error))?;
@@ -182,8 +184,6 @@ fn open(path: &Path) -> Result<File, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use tartan::digest::Digest;
-
     use super::*;
 
     /// Delivers `right` after `meddle` had the folder to itself; what came of it, and what is left.
