@@ -159,6 +159,63 @@ fn what_is_not_the_pinned_file_is_not_kept() {
 }
 
 #[test]
+fn without_a_length_a_cut_may_look_like_the_end() {
+    let whole = text().len();
+    let all = format!("all → {whole}");
+    for (acts, ranges) in [
+        (&[Act::Unmeasured(whole)][..], vec![all]),
+        (
+            &[Act::Unmeasured(1000), Act::Serve],
+            vec!["all → 1000".to_owned(), format!("bytes=1000- → {}", whole - 1000)],
+        ),
+        (
+            &[Act::Unmeasured(1000), Act::Unmeasured(whole)],
+            vec!["all → 1000".to_owned(), format!("bytes=1000- → {whole}")],
+        ),
+    ] {
+        let (server, world) = one(acts);
+        fetched(&world, &world.run(&[]).code(0));
+        assert_eq!(server.ranges("/data/text.txt"), ranges);
+    }
+    let (server, world) = one(&[Act::Unmeasured(1000)]);
+    world.run(&[]).code(1).says("or the connection was cut; the server gave no length: it has 1000 bytes");
+    assert_eq!(server.seen().len(), 2, "it is asked once more");
+    assert_eq!(unfinished(&world), origin_size(&world));
+    // Of one that comes in chunks, the end is the end.
+    let (server, world) = one(&[Act::Chunked]);
+    world.change("p.yaml", &b3(&text()), &"0".repeat(64));
+    let ended = world.run(&[]).code(1).says("is not the file that is pinned: it has");
+    assert!(!ended.stderr.contains("was cut"), "{}", ended.stderr);
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn what_has_no_end_does_not_fill_the_disk() {
+    let limit = |megabytes| [("TARTAN_HTTP_LIMIT", megabytes)];
+    let (server, world) = one(&[Act::Endless]);
+    let more = "has more than 1 MB, and is not fetched";
+    world.run_with(&[], &limit("1")).code(1).says(more).says("TARTAN_HTTP_LIMIT=MEGABYTES");
+    assert_eq!(server.seen().len(), 1);
+    assert_eq!(unfinished(&world), origin_size(&world));
+
+    // Where the server says so, before anything is written; what is as large as that is not too large.
+    let large = text().repeat(80);
+    let exact = &large[..1_000_000];
+    for (body, code) in [(&large[..=1_000_000], 1), (exact, 0)] {
+        let server = Server::new(&[("/large.txt", body.to_vec(), &[Act::Serve])]);
+        let file = format!("{{train: {{url: \"{}\", blake3: {}}}}}", server.url("/large.txt"), b3(body));
+        let world = world_of(&file, "");
+        let ended = world.run_with(&[], &limit("1")).code(code);
+        assert_eq!(ended.stderr.contains(more), code == 1, "{}", ended.stderr);
+        assert_eq!(unfinished(&world), 0);
+    }
+    let (_server, world) = one(&[Act::Serve]);
+    for odd in ["0", "many", "-1"] {
+        world.run_with(&[], &limit(odd)).code(1).says("a whole number of megabytes");
+    }
+}
+
+#[test]
 fn mirrors_are_tried_in_turn() {
     let server = Server::new(&[("/b/text.txt", text(), &[Act::Serve])]);
     let file = |path: &str| format!("{{url: \"{}\", blake3: {}}}", server.url(path), b3(&text()));

@@ -30,6 +30,8 @@ pub(super) struct Answer {
     pub(super) from: u64,
     /// Bytes of the whole file, where the server says.
     pub(super) total: Option<u64>,
+    /// Whether a cut of the body can be told from its end: it has a length, or comes in chunks.
+    pub(super) measured: bool,
     /// The server's name for this state of the file.
     pub(super) validator: Option<String>,
 }
@@ -112,10 +114,12 @@ impl Answer {
                 "use a mirror, or download the file and name it by its path",
             )));
         }
+        let chunked = header(&response, "transfer-encoding").is_some_and(|coding| coding.contains("chunked"));
+        let measured = chunked || header(&response, "content-length").is_some();
         // A weak ETag may stay the same while bytes change.
         let strong = header(&response, "etag").filter(|tag| tag.starts_with('"'));
         let validator = strong.or_else(|| header(&response, "last-modified")).map(str::to_owned);
-        Ok(Self { response, from, total, validator })
+        Ok(Self { response, from, total, measured, validator })
     }
 }
 
