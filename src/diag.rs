@@ -112,7 +112,8 @@ const BEFORE: usize = 80;
 fn excerpt(place: &Place) -> (String, String) {
     // What would move the cursor, or the terminal's colours, shows as a mark.
     let shown = |c: char| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c };
-    let source: Vec<char> = place.source.chars().map(shown).collect();
+    let mut source: Vec<char> = place.source.chars().map(shown).collect();
+    hide_secrets(&mut source);
     let column = place.column.saturating_sub(1).min(source.len());
     let from = if source.len() <= WIDEST { 0 } else { column.saturating_sub(BEFORE) };
     let to = source.len().min(from + WIDEST);
@@ -129,6 +130,30 @@ fn excerpt(place: &Place) -> (String, String) {
     }
     caret.push_str(&"^".repeat(place.width.clamp(1, to.saturating_sub(column).max(1))));
     (text, caret)
+}
+
+/// A URL as messages show it: without its query, which may hold a token.
+pub fn without_query(url: &str) -> String {
+    url.split_once('?').map_or_else(|| url.to_owned(), |(url, _)| format!("{url}?…"))
+}
+
+/// Hides passwords and queries of URLs in a line; with a mark for each character, so that columns stay.
+fn hide_secrets(line: &mut [char]) {
+    for word in line.split_mut(|c| c.is_whitespace() || "\"'`".contains(*c)) {
+        let host = word.windows(3).position(|c| c == [':', '/', '/']).map(|at| at + 3);
+        if let Some(host) = host {
+            let end = word[host..].iter().position(|c| "/?#".contains(*c)).map_or(word.len(), |at| host + at);
+            if let Some(user) = word[host..end].iter().rposition(|c| *c == '@') {
+                word[host..host + user].fill('*');
+            }
+        }
+        // What comes before it may be a variable.
+        if let Some(query) = word.iter().position(|c| *c == '?')
+            && (host.is_some() || word[query..].contains(&'='))
+        {
+            word[query + 1..].fill('*');
+        }
+    }
 }
 
 /// Sorts diagnostics by file and place, those without a place last, and drops repeats.
@@ -193,6 +218,26 @@ error: unknown stage `task-txt`
         assert!(text.starts_with('…') && text.ends_with("y\u{FFFD}[31m") && caret.ends_with(" ^"), "{text}");
         // Past the end, as a parser may say it of a cut file.
         assert!(excerpt(&place(9999, 3)).1.ends_with('^'));
+    }
+
+    #[test]
+    fn passwords_and_queries_of_urls_are_not_shown() {
+        for (line, shown) in [
+            (
+                "a: {url: 'https://a.example/x?t=1&u=2', b: c}",
+                "a: {url: 'https://a.example/x?*******', b: c}",
+            ),
+            ("a: https://me:word@a.example/x@y", "a: https://*******@a.example/x@y"),
+            ("a: ${data}/x?t=${token}&u=1", "a: ${data}/x?**************"),
+            ("12  https://a.example?t # why?", "12  https://a.example?* # why?"),
+            ("what? a = b", "what? a = b"),
+        ] {
+            let mut chars: Vec<char> = line.chars().collect();
+            hide_secrets(&mut chars);
+            assert_eq!(chars.into_iter().collect::<String>(), shown);
+        }
+        assert_eq!(without_query("https://a.example/x?t=1"), "https://a.example/x?…");
+        assert_eq!(without_query("https://a.example/x"), "https://a.example/x");
     }
 
     #[test]

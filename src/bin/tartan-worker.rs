@@ -18,7 +18,6 @@ mod learn;
 mod stage;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -27,6 +26,7 @@ use std::{env, fs, process, thread};
 
 use tartan::action::Request;
 use tartan::event::{Failure, Message};
+use tartan::store::own_partial;
 
 use learn::libtorch;
 use stage::{failure, failure_with_help};
@@ -60,7 +60,8 @@ fn main() -> ExitCode {
 fn work() -> Result<(), Failure> {
     let request = read_request()?;
     end_with_parent();
-    let _resume = own_resume(&request)?;
+    // The key's lock dies with `tartan`, and the worker of one that was killed may live on for a moment.
+    let _resume = own_partial(&request.resume).map_err(failure)?;
     libtorch::set_threads(request.threads);
     run(&request)?;
     say(&Message::Done {
@@ -100,18 +101,6 @@ fn end_with_parent() {
             }
         }
     });
-}
-
-/// Waits until nobody else writes to the folder that outlives attempts. The key's lock dies with `tartan`, and
-/// the worker of one that was killed may live on for a moment.
-fn own_resume(request: &Request) -> Result<File, Failure> {
-    let path = request.resume.join("lock");
-    let lock = || -> io::Result<File> {
-        let file = File::options().write(true).create(true).truncate(false).open(&path)?;
-        file.lock()?;
-        Ok(file)
-    };
-    lock().map_err(|error| failure(format!("cannot lock {}: {error}", path.display())))
 }
 
 /// Runs the stage; a panic on the way (libtorch's errors come as such) is a failure like any other.

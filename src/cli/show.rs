@@ -3,6 +3,7 @@
 use super::pipeline::{Loaded, StageChoice};
 use super::{Exit, Fault, out};
 use crate::action::roles;
+use crate::diag::without_query;
 use crate::exec::NodeStatus;
 use crate::plan::Input;
 use crate::report::changes::flatten;
@@ -50,7 +51,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
             out::line(format_args!("    {:24} {value}", path.join(".")));
         }
         if !node.urls.is_empty() {
-            out::line(format_args!("  from {}", node.urls.join(", ")));
+            let urls: Vec<String> = node.urls.iter().map(|url| without_query(url)).collect();
+            out::line(format_args!("  from {}", urls.join(", ")));
         }
         out::line("  inputs");
         for (role, digest) in &record.manifest.inputs {

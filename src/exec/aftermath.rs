@@ -1,13 +1,18 @@
 //! What follows when a stage is done, away from the loop because it reads and syncs whole files: taking
 //! its outputs into the store, and copying them to the folders that the user asked for.
 
+use std::fs::File;
 use std::path::PathBuf;
 
-use crate::action::Manifest;
+use super::schedule::in_words;
+use crate::action::{Action, Fetch, Manifest, Pin, roles};
+use crate::digest::Digest;
+use crate::event::Failure;
 use crate::store::{Committed, Lock, Provenance, Record, Scratch, Store, StoreError};
 
 /// A worker's result that is not in the store yet.
-pub(super) struct Harvest {
+pub(super) struct Harvest<'a> {
+    pub(super) action: &'a Action,
     pub(super) manifest: Manifest,
     pub(super) provenance: Provenance,
     // Before the lock, so that the folder is gone when the lock is let go.
@@ -25,13 +30,32 @@ pub(super) struct Kept {
 }
 
 /// Takes a result into the store and lets go of its lock.
-pub(super) fn keep(store: &Store, harvest: Harvest) -> Result<Kept, StoreError> {
-    let Harvest { manifest, provenance, scratch, lock } = harvest;
-    let before = store.latest(&provenance.stage, &provenance.pipeline)?;
-    let seconds = provenance.seconds;
-    let committed = store.commit(&lock, &manifest, &scratch, provenance)?;
-    let unchanged = before.is_some_and(|record| record.outputs == committed.record.outputs);
-    Ok(Kept { committed, seconds, unchanged })
+pub(super) fn keep(store: &Store, harvest: Harvest) -> Result<Kept, Failure> {
+    let Harvest { action, manifest, provenance, scratch, lock } = harvest;
+    check_pin(action, &scratch)?;
+    let keep = || {
+        let before = store.latest(&provenance.stage, &provenance.pipeline)?;
+        let seconds = provenance.seconds;
+        let committed = store.commit(&lock, &manifest, &scratch, provenance)?;
+        let unchanged = before.is_some_and(|record| record.outputs == committed.record.outputs);
+        Ok(Kept { committed, seconds, unchanged })
+    };
+    keep().map_err(|error| in_words(&error))
+}
+
+/// That a fetched file is the pinned one. The worker has seen to it; but what a wrong file would be kept as
+/// is known here too, where the pin is in the store's own hash function.
+fn check_pin(action: &Action, scratch: &Scratch) -> Result<(), Failure> {
+    let Action::Fetch(Fetch { pin: Pin::Blake3(pinned) }) = action else { return Ok(()) };
+    let path = scratch.path().join(roles::FETCHED);
+    let message = match File::open(&path).and_then(Digest::of_reader) {
+        Ok(digest) if digest == *pinned => return Ok(()),
+        Ok(digest) => format!(
+            "the worker brought another file than the pinned one\n  its blake3 is     {digest}\n  the pinned blake3 is {pinned}"
+        ),
+        Err(error) => format!("cannot read {}: {error}", path.display()),
+    };
+    Err(Failure { message, ..Failure::default() })
 }
 
 /// Copies a result to folders. Returns those in which something changed.

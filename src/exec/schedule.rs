@@ -48,7 +48,7 @@ pub(super) enum News {
     /// A worker exited.
     Exited(Ticket),
     /// A node's result is in the store, or could not be put there.
-    Kept(NodeId, Digest, Result<Box<Kept>, StoreError>),
+    Kept(NodeId, Digest, Result<Box<Kept>, Failure>),
     /// A node's result was copied to the user's folders.
     Delivered(NodeId, Result<Vec<std::path::PathBuf>, StoreError>),
 }
@@ -285,7 +285,7 @@ impl Schedule<'_, '_, '_> {
                 self.in_flight.remove(&key);
                 match result {
                     Ok(kept) => self.kept(id, key, *kept),
-                    Err(error) => self.fail(id, Some(key), in_words(&error)),
+                    Err(failure) => self.fail(id, Some(key), failure),
                 }
             }
             News::Delivered(id, result) => {
@@ -317,7 +317,9 @@ impl Schedule<'_, '_, '_> {
                 peak_memory,
             };
             let Worker { manifest, scratch, lock, .. } = worker;
-            let harvest = Harvest { manifest, provenance, scratch, lock };
+            let plan = self.plan;
+            let action = &plan.node(id).action;
+            let harvest = Harvest { action, manifest, provenance, scratch, lock };
             let (store, sender) = (self.store, self.sender.clone());
             self.aside += 1;
             self.scope.spawn(move || {
@@ -417,6 +419,6 @@ impl Schedule<'_, '_, '_> {
 }
 
 /// A store's error as a stage's failure.
-fn in_words(error: &StoreError) -> Failure {
+pub(super) fn in_words(error: &StoreError) -> Failure {
     Failure { message: error.to_string(), help: error.help(), corrupt: vec![] }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::fields::Faults;
 use super::yaml::At;
 use crate::action::Pin;
-use crate::diag::{Diagnostic, Place, nearest};
+use crate::diag::{Diagnostic, Place, nearest, without_query};
 
 /// The digests of remote files by URL.
 #[derive(Debug, Default)]
@@ -73,6 +73,7 @@ impl Pins {
                 continue;
             };
             let Some(pin) = pin(function, digest) else {
+                let digest = without_query(digest);
                 let message = format!("`{digest}` is no digest: it has 64 hexadecimal digits");
                 faults.push(fault(message, "`b3sum FILE` or `sha256sum FILE` prints it"));
                 continue;
@@ -81,6 +82,7 @@ impl Pins {
             let url = url.trim().trim_start_matches('*');
             let first = self.by_url.entry(url.to_owned()).or_insert_with(|| pin.clone());
             if first.function() == pin.function() && *first != pin {
+                let url = without_query(url);
                 let message = format!("`{url}` has two digests, and the other is {}", first.hex());
                 faults.push(fault(message, "keep the one of the file that you mean"));
             }

@@ -9,7 +9,7 @@ use super::vars::Vars;
 use super::yaml::{At, Node};
 use super::{Remote, SplitFile};
 use crate::action::Pin;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, without_query};
 
 /// Reads what stands as the file of `split`; its variables are replaced already.
 pub(super) fn read(
@@ -92,7 +92,7 @@ fn checked(url: &str, at: &At, faults: &mut Faults) -> Option<String> {
         Some(("http" | "https", rest)) => {
             let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
             if host.is_empty() {
-                Diagnostic::error(format!("`{url}` names no host"))
+                Diagnostic::error(format!("`{}` names no host", without_query(url)))
             } else if host.contains('@') {
                 Diagnostic::error("a password in a URL would end up in logs and records")
                     .help("download the file, and name it here by its path")
@@ -109,7 +109,7 @@ fn checked(url: &str, at: &At, faults: &mut Faults) -> Option<String> {
             Diagnostic::error(format!("`{scheme}://` is nothing that files are fetched from"))
                 .help("name a file by its path, or by a URL that begins with `https://` or `http://`")
         }
-        None => Diagnostic::error(format!("`{url}` is no URL"))
+        None => Diagnostic::error(format!("`{}` is no URL", without_query(url)))
             .help("a URL begins with `https://` or `http://`; a file of your own stands without `url`"),
     };
     faults.push((at.clone(), fault));
@@ -120,8 +120,10 @@ fn remote(url: String, pin: Option<Pin>, at: &At, pins: &Pins, faults: &mut Faul
     if let Some(pin) = pin.or_else(|| pins.get(&url).cloned()) {
         return Some(SplitFile::Remote(Remote { url, pin, at: at.clone() }));
     }
-    let fault = Diagnostic::error(format!("`{url}` has no pinned digest"));
-    let fault = match pins.nearest(&url) {
+    let shown = without_query(&url);
+    let fault = Diagnostic::error(format!("`{shown}` has no pinned digest"));
+    let fault = match pins.nearest(&url).map(without_query) {
+        Some(near) if near == shown => fault.help("a digest file has it with another query"),
         Some(near) => fault.help(format!("a digest file has `{near}`; did you mean that?")),
         None => fault
             .note("without one, nobody could tell when the file behind the URL changes")
@@ -227,6 +229,24 @@ mod tests {
         }
         let one = format!("{{url: {URL}, blake3: {hex}, sha256: {hex}}}");
         assert!(read(&one, &[], "").1[0].contains("one digest is enough"));
+        for (file, digests) in [
+            (format!("{URL}?t=s3cret"), ""),
+            (format!("{URL}?t=s3crets"), "digests: s.b3"),
+            ("https://?t=s3cret".to_owned(), ""),
+            ("{url: x?t=s3cret}".to_owned(), ""),
+            ("\"${data}/x^?t=s3cret\"".to_owned(), ""),
+            ("https://me:s3cret@a.example/x.txt".to_owned(), ""),
+            ("x.txt".to_owned(), "digests: twice.b3"),
+            ("x.txt".to_owned(), "digests: turned.b3"),
+        ] {
+            let list = format!("{hex}  {URL}?t=s3cret\n");
+            let twice = format!("{list}{}  {URL}?t=s3cret\n", "0".repeat(64));
+            let turned = format!("{URL}?t=s3cret {hex}\n");
+            let lists = [("s.b3", list.as_str()), ("twice.b3", &twice), ("turned.b3", &turned)];
+            let (_, diagnostics) = read(&file, &lists, digests);
+            assert_eq!(diagnostics.len(), 1, "{file}: {diagnostics:#?}");
+            assert!(!diagnostics[0].contains("s3cret"), "{}", diagnostics[0]);
+        }
         assert!(!read("https://me:secret@a.example/x.txt", &[], "").1[0].starts_with("error: `https://me"));
     }
 }

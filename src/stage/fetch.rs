@@ -8,11 +8,13 @@
 mod http;
 mod partial;
 
+use std::env;
 use std::io::{ErrorKind, Read as _};
 use std::thread;
 use std::time::Duration;
 
 use tartan::action::{Fetch, Pin, roles};
+use tartan::diag::without_query;
 use tartan::event::{Failure, Level, Progress};
 
 use super::{Io, failure, failure_with_help};
@@ -26,6 +28,11 @@ const MUCH: u64 = 1 << 20;
 /// The longest wait that a server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
 const CHUNK: usize = 1 << 16;
+/// The largest file that is fetched, in megabytes, unless [`LIMIT_VARIABLE`] says otherwise: a server gone wrong
+/// may send without end.
+const LIMIT: u64 = 64_000;
+const LIMIT_VARIABLE: &str = "TARTAN_HTTP_LIMIT";
+const MEGABYTE: u64 = 1_000_000;
 
 /// Runs the stage.
 pub fn run(action: &Fetch, io: &Io) -> Result<(), Failure> {
@@ -34,9 +41,10 @@ pub fn run(action: &Fetch, io: &Io) -> Result<(), Failure> {
     if partial.len > 0 && partial.hex() == action.pin.hex() {
         return partial.deliver(&io.request.out.join(roles::FETCHED));
     }
+    let limit = limit()?;
     let mut failures = vec![];
     for url in &io.request.urls {
-        match fetch(url, &action.pin, &mut partial, io) {
+        match fetch(url, &action.pin, limit, &mut partial, io) {
             Ok(()) => return partial.deliver(&io.request.out.join(roles::FETCHED)),
             Err(failure) => failures.push(failure),
         }
@@ -52,22 +60,31 @@ pub fn run(action: &Fetch, io: &Io) -> Result<(), Failure> {
 }
 
 /// Has the whole file, with the right digest, in `partial`.
-fn fetch(url: &str, pin: &Pin, partial: &mut Partial, io: &Io) -> Result<(), Failure> {
-    let (mut tries, mut began_anew) = (0, false);
+fn fetch(url: &str, pin: &Pin, limit: u64, partial: &mut Partial, io: &Io) -> Result<(), Failure> {
+    let (mut tries, mut doubted, mut began_anew) = (0, false, false);
     loop {
         let before = partial.len;
-        match ask(url, partial, io) {
-            Ok(()) if partial.hex() == pin.hex() => return Ok(()),
-            Ok(()) if partial.pieced && !began_anew => {
+        match ask(url, limit, partial, io) {
+            Ok(_) if partial.hex() == pin.hex() => return Ok(()),
+            // What has come stays: a server that can go on in the middle will, and then say how long it is.
+            Ok(Ended::Perhaps) if !doubted && !partial.looks_like_a_page() => {
+                doubted = true;
+                let url = without_query(url);
+                io.note(Level::Info, format!("{url} is not the pinned file{UNMEASURED}; asking again"));
+            }
+            Ok(_) if partial.pieced && !began_anew => {
                 began_anew = true;
                 io.note(
                     Level::Info,
-                    format!("{url}: its parts do not make the pinned file; fetching it anew"),
+                    format!(
+                        "{}: its parts do not make the pinned file; fetching it anew",
+                        without_query(url)
+                    ),
                 );
                 partial.clear()?;
             }
-            Ok(()) => {
-                let failure = differs(url, pin, partial);
+            Ok(ended) => {
+                let failure = differs(url, pin, ended, partial);
                 partial.clear()?;
                 return Err(failure);
             }
@@ -90,14 +107,27 @@ fn fetch(url: &str, pin: &Pin, partial: &mut Partial, io: &Io) -> Result<(), Fai
     }
 }
 
-/// One answer of the server: adds what it brings to `partial`.
-fn ask(url: &str, partial: &mut Partial, io: &Io) -> Result<(), Trouble> {
+/// Whether a body that came to an end is whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Surely,
+    /// The connection was closed, and no length had been given.
+    Perhaps,
+}
+
+const UNMEASURED: &str = ", or the connection was cut; the server gave no length";
+
+/// One answer of the server: adds what it brings to `partial`, which never has more than `limit` bytes.
+fn ask(url: &str, limit: u64, partial: &mut Partial, io: &Io) -> Result<Ended, Trouble> {
     let answer = http::get(url, partial.len, partial.validator(url))?;
-    let Some(Answer { response, from, total, validator }) = answer else {
+    let Some(Answer { response, from, total, measured, validator }) = answer else {
         // It has fewer bytes than are here already, or gives others than it was asked for.
         partial.clear()?;
-        return ask(url, partial, io);
+        return ask(url, limit, partial, io);
     };
+    if total.is_some_and(|total| total > limit) {
+        return Err(too_large(url, limit).into());
+    }
     if from == 0 {
         partial.clear()?;
     } else {
@@ -119,20 +149,43 @@ fn ask(url: &str, partial: &mut Partial, io: &Io) -> Result<(), Trouble> {
             }
             (Err(error), _) => return Err(http::trouble(url, &error.into())),
         };
+        if partial.len + count as u64 > limit {
+            partial.clear()?;
+            return Err(too_large(url, limit).into());
+        }
         partial.add(&chunk[..count])?;
         progress(partial.len);
     }
     match total {
         Some(total) if partial.len != total => Err(http::cut(url, partial.len, total)),
-        _ => Ok(()),
+        None if !measured => Ok(Ended::Perhaps),
+        _ => Ok(Ended::Surely),
     }
 }
 
-fn differs(url: &str, pin: &Pin, partial: &Partial) -> Failure {
+/// The largest file that is fetched, in bytes.
+fn limit() -> Result<u64, Failure> {
+    let Ok(text) = env::var(LIMIT_VARIABLE) else { return Ok(LIMIT * MEGABYTE) };
+    let megabytes = text.parse::<u64>().ok().filter(|megabytes| *megabytes > 0);
+    let fault =
+        || failure(format!("{LIMIT_VARIABLE} is a whole number of megabytes, at least 1, not `{text}`"));
+    Ok(megabytes.ok_or_else(fault)?.saturating_mul(MEGABYTE))
+}
+
+fn too_large(url: &str, limit: u64) -> Failure {
+    failure_with_help(
+        format!("{} has more than {} MB, and is not fetched", without_query(url), limit / MEGABYTE),
+        format!("check the URL; {LIMIT_VARIABLE}=MEGABYTES sets another limit"),
+    )
+}
+
+fn differs(url: &str, pin: &Pin, ended: Ended, partial: &Partial) -> Failure {
     let page = if partial.looks_like_a_page() { "; it looks like a web page" } else { "" };
+    let url = without_query(url);
+    let or = if ended == Ended::Perhaps && page.is_empty() { UNMEASURED } else { "" };
     failure_with_help(
         format!(
-            "{url} is not the file that is pinned: it has {} bytes{page}\n  its {function} is     {}\n  the pinned {function} is {}",
+            "{url} is not the file that is pinned{or}: it has {} bytes{page}\n  its {function} is     {}\n  the pinned {function} is {}",
             partial.len,
             partial.hex(),
             pin.hex(),

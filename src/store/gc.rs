@@ -1,7 +1,7 @@
 //! What the store takes up, and freeing what nobody needs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::iter::Sum;
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::{Result, at};
 use super::records::{Found, RecordFile, entries, examine};
 use super::scratch::remove;
-use super::{LOCKS, LOGS, OBJECTS, PARTIAL, QUARANTINE, Record, Store, TMP, found, lock};
+use super::{LOCKS, LOGS, OBJECTS, PARTIAL, QUARANTINE, Record, Store, TMP, found, lock, partial};
 use crate::digest::Digest;
 
 /// So many files of so many bytes.
@@ -195,7 +195,8 @@ impl Store {
         }
         for path in found_entries(&self.area(PARTIAL))? {
             let is_wanted = |key: &Digest| keep.contains(key) && !finished.contains(key);
-            if !stem(&path).map_or(Ok(false), |key| Ok(is_wanted(&key) || self.is_held(&key)?))? {
+            let is_used = |key| Ok(is_wanted(&key) || self.is_held(&key)? || partial::is_owned(&path)?);
+            if !stem(&path).map_or(Ok(false), is_used)? {
                 erase(&path, measure(&path)?, &mut freed.partial)?;
             }
         }
@@ -215,9 +216,7 @@ impl Store {
 
     /// Whether somebody makes `key` now.
     fn is_held(&self, key: &Digest) -> Result<bool> {
-        let path = self.lock_path(key);
-        let file = found(File::options().read(true).write(true).open(&path)).map_err(at("open", &path))?;
-        file.map_or(Ok(false), |file| Ok(!lock::attempt(&file).map_err(at("lock", &path))?))
+        lock::is_held(&self.lock_path(key))
     }
 
     /// Removes lock files that nobody holds. Who waits for one sees that it lost its name.

@@ -31,14 +31,7 @@ impl Lock {
 impl Store {
     /// Waits until nobody else makes `key`.
     pub fn lock(&self, key: &Digest) -> Result<Lock> {
-        let path = self.lock_path(key);
-        loop {
-            let file = open(&path)?;
-            wait(|| file.lock()).map_err(at("lock", &path))?;
-            if is_named(&file, &path)? {
-                return Ok(Lock { key: *key, _file: file });
-            }
-        }
+        Ok(Lock { key: *key, _file: hold(&self.lock_path(key))? })
     }
 
     /// The lock of `key`, unless somebody else holds it.
@@ -81,6 +74,23 @@ impl Store {
         let file = open(&path)?;
         Ok(attempt(&file).map_err(at("lock", &path))?.then_some(file))
     }
+}
+
+/// Waits for the lock on the file of this name.
+pub(super) fn hold(path: &Path) -> Result<File> {
+    loop {
+        let file = open(path)?;
+        wait(|| file.lock()).map_err(at("lock", path))?;
+        if is_named(&file, path)? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether somebody holds the lock on the file of this name, if there is one.
+pub(super) fn is_held(path: &Path) -> Result<bool> {
+    let file = found(File::options().read(true).write(true).open(path)).map_err(at("open", path))?;
+    file.map_or(Ok(false), |file| Ok(!attempt(&file).map_err(at("lock", path))?))
 }
 
 /// Opens a lock file. For writing: on NFS a lock that excludes needs it.

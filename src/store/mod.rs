@@ -46,6 +46,7 @@ mod verify;
 pub use error::StoreError;
 pub use gc::{Amount, Freed, FreedRecord, Usage};
 pub use lock::Lock;
+pub use partial::own_partial;
 pub use scratch::Scratch;
 pub use verify::{Checked, Fault, Owner};
 

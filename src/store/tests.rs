@@ -296,6 +296,25 @@ fn leave(store: &Store, name: &str, text: &str) -> Digest {
 }
 
 #[test]
+fn what_a_worker_is_still_at_stays_where_it_is() {
+    let (_folder, store) = store();
+    let key = leave(&store, "a", "half");
+    let path = store.partial_path(&key).join("checkpoint");
+    // Nobody holds the key: its run was killed.
+    let owner = own_partial(&store.partial_path(&key)).expect("owner");
+    let lock = store.lock(&key).expect("lock");
+    assert!(!store.discard_partial(&lock).expect("discard"));
+    drop(lock);
+    store.gc(&BTreeSet::new(), false).expect("gc");
+    assert_eq!(fs::read(&path).expect("read"), b"half");
+
+    drop(owner);
+    assert_eq!(store.gc(&BTreeSet::new(), true).expect("gc").partial.count, 2);
+    assert!(store.discard_partial(&store.lock(&key).expect("lock")).expect("discard"));
+    assert!(!path.exists());
+}
+
+#[test]
 fn what_an_attempt_leaves_the_next_one_finds_until_there_is_a_result() {
     let (folder, store) = store();
     let key = leave(&store, "a", "half");
@@ -305,8 +324,8 @@ fn what_an_attempt_leaves_the_next_one_finds_until_there_is_a_result() {
     assert_eq!(fs::read(store.partial(&lock).expect("partial").join("checkpoint")).expect("read"), b"half");
     let other = store.lock(&manifest("b").key()).expect("lock");
     assert_eq!(fs::read_dir(store.partial(&other).expect("partial")).expect("list").count(), 0);
-    store.discard_partial(&lock).expect("discard");
-    store.discard_partial(&lock).expect("nothing to discard is fine");
+    assert!(store.discard_partial(&lock).expect("discard"));
+    assert!(store.discard_partial(&lock).expect("nothing to discard is fine"));
     assert_eq!(fs::read_dir(store.partial(&lock).expect("partial")).expect("list").count(), 0);
     drop(lock);
 

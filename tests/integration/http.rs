@@ -159,6 +159,63 @@ fn what_is_not_the_pinned_file_is_not_kept() {
 }
 
 #[test]
+fn without_a_length_a_cut_may_look_like_the_end() {
+    let whole = text().len();
+    let all = format!("all → {whole}");
+    for (acts, ranges) in [
+        (&[Act::Unmeasured(whole)][..], vec![all]),
+        (
+            &[Act::Unmeasured(1000), Act::Serve],
+            vec!["all → 1000".to_owned(), format!("bytes=1000- → {}", whole - 1000)],
+        ),
+        (
+            &[Act::Unmeasured(1000), Act::Unmeasured(whole)],
+            vec!["all → 1000".to_owned(), format!("bytes=1000- → {whole}")],
+        ),
+    ] {
+        let (server, world) = one(acts);
+        fetched(&world, &world.run(&[]).code(0));
+        assert_eq!(server.ranges("/data/text.txt"), ranges);
+    }
+    let (server, world) = one(&[Act::Unmeasured(1000)]);
+    world.run(&[]).code(1).says("or the connection was cut; the server gave no length: it has 1000 bytes");
+    assert_eq!(server.seen().len(), 2, "it is asked once more");
+    assert_eq!(unfinished(&world), origin_size(&world));
+    // Of one that comes in chunks, the end is the end.
+    let (server, world) = one(&[Act::Chunked]);
+    world.change("p.yaml", &b3(&text()), &"0".repeat(64));
+    let ended = world.run(&[]).code(1).says("is not the file that is pinned: it has");
+    assert!(!ended.stderr.contains("was cut"), "{}", ended.stderr);
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn what_has_no_end_does_not_fill_the_disk() {
+    let limit = |megabytes| [("TARTAN_HTTP_LIMIT", megabytes)];
+    let (server, world) = one(&[Act::Endless]);
+    let more = "has more than 1 MB, and is not fetched";
+    world.run_with(&[], &limit("1")).code(1).says(more).says("TARTAN_HTTP_LIMIT=MEGABYTES");
+    assert_eq!(server.seen().len(), 1);
+    assert_eq!(unfinished(&world), origin_size(&world));
+
+    // Where the server says so, before anything is written; what is as large as that is not too large.
+    let large = text().repeat(80);
+    let exact = &large[..1_000_000];
+    for (body, code) in [(&large[..=1_000_000], 1), (exact, 0)] {
+        let server = Server::new(&[("/large.txt", body.to_vec(), &[Act::Serve])]);
+        let file = format!("{{train: {{url: \"{}\", blake3: {}}}}}", server.url("/large.txt"), b3(body));
+        let world = world_of(&file, "");
+        let ended = world.run_with(&[], &limit("1")).code(code);
+        assert_eq!(ended.stderr.contains(more), code == 1, "{}", ended.stderr);
+        assert_eq!(unfinished(&world), 0);
+    }
+    let (_server, world) = one(&[Act::Serve]);
+    for odd in ["0", "many", "-1"] {
+        world.run_with(&[], &limit(odd)).code(1).says("a whole number of megabytes");
+    }
+}
+
+#[test]
 fn mirrors_are_tried_in_turn() {
     let server = Server::new(&[("/b/text.txt", text(), &[Act::Serve])]);
     let file = |path: &str| format!("{{url: \"{}\", blake3: {}}}", server.url(path), b3(&text()));
@@ -215,6 +272,36 @@ fn what_does_not_come_says_why_and_the_way_out() {
 }
 
 #[test]
+fn what_a_query_holds_is_shown_nowhere() {
+    let path = "/data/text.txt?token=s3cret";
+    for (acts, message) in [
+        (&[Act::Status(404)][..], "404 Not Found"),
+        (&[Act::Status(503)], "503 Service Unavailable"),
+        (&[Act::Gzip], "comes as `gzip`"),
+        (&[Act::To("/data/text.txt?token=s3cret")], "redirects more than"),
+        (&[Act::To("/gone?signed=s3cret")], "404 Not Found"),
+        (&[Act::To("ftp://a.example/?signed=s3cret")], "404 Not Found"),
+        (&[Act::Other], "is not the file that is pinned"),
+        (&[Act::UntaggedOtherCut(100), Act::Serve], ""),
+        (&[Act::Cut(100), Act::Serve], ""),
+    ] {
+        let server = Server::new(&[(path, text(), acts)]);
+        let world =
+            world_of(&format!("{{train: {{url: \"{}\", blake3: {}}}}}", server.url(path), b3(&text())), "");
+        let ended = world.run(&[]).code(i32::from(!message.is_empty())).says(message);
+        assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+        let show = world.tartan(&["show", "data/text.txt", "-p", "p.yaml"]);
+        assert_eq!(show.stdout.contains("text.txt?…\n"), message.is_empty(), "{}", show.stdout);
+        assert!(!show.stdout.contains("s3cret") && !show.stderr.contains("s3cret"));
+        let files = crate::world::files(&world.path("cache"));
+        for path in files.into_iter().chain([world.path("events.jsonl")]) {
+            let bytes = std::fs::read(&path).expect("a file");
+            assert!(!String::from_utf8_lossy(&bytes).contains("s3cret"), "{message}: {}", path.display());
+        }
+    }
+}
+
+#[test]
 fn a_slow_server_is_waited_for_and_a_dead_one_is_not() {
     let patience = [("TARTAN_HTTP_TIMEOUT", "3")];
     let (server, world) = one(&[Act::Drip]);
@@ -252,6 +339,58 @@ fn after_a_kill_only_what_is_missing_is_fetched() {
         let ranges = server.ranges("/data/text.txt");
         assert_eq!(ranges, ["all → 9000".to_owned(), format!("bytes=9000- → {}", text().len() - 9000)]);
         assert_eq!(unfinished(&world), 0);
+    }
+}
+
+/// The process that has a file of the world's unfinished work open.
+fn at_work(world: &World) -> String {
+    let partial = world.path("cache/partial").canonicalize().expect("unfinished work");
+    let has_open = |process: &std::path::Path| {
+        let mut files = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        files.any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to.starts_with(&partial)))
+    };
+    let mut processes =
+        std::fs::read_dir("/proc").expect("processes").map(|entry| entry.expect("one").path());
+    let found = processes.find(|process| has_open(process)).expect("a worker");
+    found.file_name().expect("its id").to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_worker_that_outlives_its_run_does_not_meddle_with_the_next() {
+    let whole = text().len();
+    for (more, event, second) in [
+        (&[][..], "stage-started", "bytes=9000- → "),
+        (&["--force", "data/text.txt"], "stage-waiting", "all → "),
+    ] {
+        let (server, world) = one(&[Act::Stall(9000), Act::Serve]);
+        let mut run = world.start("first.jsonl");
+        while unfinished(&world) < 9000 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let orphan = at_work(&world);
+        // As long as its standard input is open somewhere, it has a parent for all it knows.
+        let life_line = std::fs::File::options().write(true).open(format!("/proc/{orphan}/fd/0"));
+        let life_line = life_line.expect("a pipe");
+        run.kill().expect("kill");
+        run.wait().expect("a run");
+
+        let mut next = world.start_with("next.jsonl", more);
+        let heard = || {
+            let lines = std::fs::read_to_string(world.path("next.jsonl")).unwrap_or_default();
+            lines.lines().any(|line| line.contains(event) && line.contains("\"fetch data/text.txt\""))
+        };
+        while !heard() {
+            assert!(next.try_wait().expect("a run").is_none(), "{event} never came");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(unfinished(&world) >= 9000, "the orphan is still at it");
+        assert_eq!(server.seen().len(), 1);
+        drop(life_line);
+        assert!(next.wait().expect("a run").success());
+        assert_eq!(std::fs::read(world.object("fetch data/text.txt", "file")).expect("an object"), text());
+        let rest = if second.starts_with("all") { whole } else { whole - 9000 };
+        assert_eq!(server.ranges("/data/text.txt"), ["all → 9000".to_owned(), format!("{second}{rest}")]);
+        assert!(crate::world::files(&world.path("cache/partial")).is_empty());
     }
 }
 

@@ -17,6 +17,11 @@ pub(crate) enum Act {
     Chunked,
     /// So many bytes of the body, then the connection ends.
     Cut(usize),
+    /// So many bytes of the body at most, without a length, whatever range was asked for; then the connection
+    /// ends.
+    Unmeasured(usize),
+    /// The body over and over, without a length, until the client is gone.
+    Endless,
     /// So many bytes of the body, then nothing more, until the client is gone.
     Stall(usize),
     /// The body in small pieces, with pauses.
@@ -145,6 +150,15 @@ fn serve(
                 write!(head, "\r\n")?;
             }
             return write!(head, "0\r\n\r\n");
+        }
+        Act::Unmeasured(_) | Act::Endless => {
+            write!(head, "HTTP/1.1 200 OK\r\n{tag_line}Connection: close\r\n\r\n")?;
+            let Act::Unmeasured(bytes) = act else {
+                loop {
+                    send(body)?
+                }
+            };
+            return send(&body[..bytes.min(body.len())]);
         }
         _ => {}
     }

@@ -182,11 +182,18 @@ impl World {
 
     /// Starts a run and leaves it running.
     pub(crate) fn start(&self, events: &str) -> Child {
-        self.command(&["run", "p.yaml", "--jobs", "2", "--threads", "1", "--events", events])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("tartan starts")
+        self.start_with(events, &[])
+    }
+
+    /// [`start`](Self::start) with more arguments.
+    pub(crate) fn start_with(&self, events: &str, more: &[&str]) -> Child {
+        self.command(
+            &[&["run", "p.yaml", "--jobs", "2", "--threads", "1", "--events", events], more].concat(),
+        )
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("tartan starts")
     }
 
     /// Every record: stage → output → digest.

@@ -10,7 +10,7 @@ use crate::event::{Event, Failure};
 use crate::exec::pools::Device;
 use crate::exec::worker::Process;
 use crate::plan::{Input, NodeId};
-use crate::store::Lock;
+use crate::store::{Lock, StoreError};
 
 impl Schedule<'_, '_, '_> {
     /// Starts what there are slots for.
@@ -63,7 +63,7 @@ impl Schedule<'_, '_, '_> {
         let plan = self.plan;
         let node = plan.node(id);
         let Some(device) = self.pools.take(&node.action) else { return Ok(()) };
-        let result = match self.store.try_lock(key) {
+        let result = match self.lock_afresh(id, key) {
             Ok(Some(lock)) if self.take_record(id, key) => {
                 drop(lock);
                 Ok(false)
@@ -83,6 +83,15 @@ impl Schedule<'_, '_, '_> {
             self.pools.give(device);
         }
         result.map(|_| ())
+    }
+
+    /// The lock of a ready node's key, unless somebody is at it. Who wants a stage run again wants it from the
+    /// start: what earlier attempts left goes, once the worker of a killed run that may be at it still has ended.
+    fn lock_afresh(&self, id: NodeId, key: &Digest) -> Result<Option<Lock>, StoreError> {
+        match self.store.try_lock(key)? {
+            Some(lock) if self.is_forced(id, key) && !self.store.discard_partial(&lock)? => Ok(None),
+            lock => Ok(lock),
+        }
     }
 
     /// Takes a ready node's result from the store, if another process has made it since.
@@ -107,10 +116,6 @@ impl Schedule<'_, '_, '_> {
     fn launch(&mut self, id: NodeId, key: &Digest, device: Device, lock: Lock) -> Result<(), Failure> {
         let plan = self.plan;
         let node = plan.node(id);
-        // Who wants it run again wants it from the start.
-        if self.is_forced(id, key) {
-            self.store.discard_partial(&lock).map_err(|error| in_words(&error))?;
-        }
         let resume = self.store.partial(&lock).map_err(|error| in_words(&error))?;
         let scratch = self.store.scratch(key).map_err(|error| in_words(&error))?;
         let request = Request {

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::{Bench, chain, plan};
+use crate::action::{Action, Fetch, Pin};
+use crate::digest::Digest;
 use crate::event::Event;
 use crate::exec::Stop;
 use crate::plan::{Input, NodeId};
@@ -38,6 +40,24 @@ fn a_worker_that_does_not_end_is_ended() {
     assert!(message.contains("closed its output"), "{message}");
     let (message, _) = failure_of("echo '{\"done\":{\"peak_memory\":null,\"versions\":{}}}'; sleep 1000");
     assert!(message.contains("did not exit"), "{message}");
+}
+
+#[test]
+fn a_wrong_file_is_not_kept_whatever_the_worker_says_of_it() {
+    let bench = Bench::new();
+    let mut plan = plan(&[("a", 1, None)]);
+    plan.node_mut(NodeId(0)).action = Action::Fetch(Fetch { pin: Pin::Blake3(Digest::of(b"right\n")) });
+    bench.script("a", "echo wrong >\"$out/file\"; finish");
+    let ran = bench.run(&plan);
+    assert_eq!(ran.counts(), [0, 0, 1, 0]);
+    assert!(ran.failure().message.contains(&Digest::of(b"wrong\n").hex()), "{:?}", ran.failure());
+    bench.script("a", "finish");
+    assert!(bench.run(&plan).failure().message.starts_with("cannot read "));
+    assert!(bench.store.all_records().expect("records").is_empty());
+    assert!(!bench.store.object(&Digest::of(b"wrong\n")).exists());
+
+    bench.script("a", "echo right >\"$out/file\"; finish");
+    assert_eq!(bench.run(&plan).counts(), [1, 0, 0, 0]);
 }
 
 #[test]

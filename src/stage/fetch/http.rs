@@ -1,12 +1,14 @@
 //! One request, with its redirects, and what its trouble means.
 //!
 //! Knows neither files nor digests. Proxies come from the environment, by the scheme of what is asked for;
-//! certificates from the system, or from where `SSL_CERT_FILE` says.
+//! certificates from the system, or from where `SSL_CERT_FILE` says. A URL's query may hold a token, and that of
+//! a redirect often does: messages show neither.
 
 use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tartan::diag::without_query;
 use tartan::event::Failure;
 use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
@@ -28,6 +30,8 @@ pub(super) struct Answer {
     pub(super) from: u64,
     /// Bytes of the whole file, where the server says.
     pub(super) total: Option<u64>,
+    /// Whether a cut of the body can be told from its end: it has a length, or comes in chunks.
+    pub(super) measured: bool,
     /// The server's name for this state of the file.
     pub(super) validator: Option<String>,
 }
@@ -80,10 +84,14 @@ pub(super) fn get(url: &str, from: u64, validator: Option<&str>) -> Result<Optio
             416 if from > 0 => return Ok(None),
             301 | 302 | 303 | 307 | 308 => {
                 let to = header(&response, "location").and_then(|to| resolve(&at, to));
-                let to = to.ok_or_else(|| failure(format!("{at} redirects to nowhere")))?;
+                let to = to.ok_or_else(|| failure(format!("{} redirects to nowhere", without_query(&at))))?;
                 if url.starts_with("https://") && !to.starts_with("https://") {
                     return Err(Trouble::Lasting(failure_with_help(
-                        format!("{url} redirects to {to}, which is not encrypted"),
+                        format!(
+                            "{} redirects to {}, which is not encrypted",
+                            without_query(url),
+                            without_query(&to)
+                        ),
                         "write the `http://` URL into the pipeline if that is meant; the pinned digest holds either way",
                     )));
                 }
@@ -92,7 +100,7 @@ pub(super) fn get(url: &str, from: u64, validator: Option<&str>) -> Result<Optio
             _ => return Err(refusal(url, &response)),
         }
     }
-    Err(Trouble::Lasting(failure(format!("{url} redirects more than {REDIRECTS} times"))))
+    Err(Trouble::Lasting(failure(format!("{} redirects more than {REDIRECTS} times", without_query(url)))))
 }
 
 impl Answer {
@@ -102,14 +110,16 @@ impl Answer {
             header(&response, "content-encoding").filter(|name| !name.eq_ignore_ascii_case("identity"));
         if let Some(encoding) = encoding {
             return Err(Trouble::Lasting(failure_with_help(
-                format!("{url} comes as `{encoding}`, though the plain file was asked for"),
+                format!("{} comes as `{encoding}`, though the plain file was asked for", without_query(url)),
                 "use a mirror, or download the file and name it by its path",
             )));
         }
+        let chunked = header(&response, "transfer-encoding").is_some_and(|coding| coding.contains("chunked"));
+        let measured = chunked || header(&response, "content-length").is_some();
         // A weak ETag may stay the same while bytes change.
         let strong = header(&response, "etag").filter(|tag| tag.starts_with('"'));
         let validator = strong.or_else(|| header(&response, "last-modified")).map(str::to_owned);
-        Ok(Self { response, from, total, validator })
+        Ok(Self { response, from, total, measured, validator })
     }
 }
 
@@ -154,7 +164,7 @@ fn resolve(base: &str, to: &str) -> Option<String> {
 
 /// A status that is no file.
 fn refusal(url: &str, response: &Response<Body>) -> Trouble {
-    let status = response.status();
+    let (url, status) = (without_query(url), response.status());
     let message = format!(
         "{url}: {}",
         format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or("")).trim()
@@ -180,6 +190,7 @@ fn refusal(url: &str, response: &Response<Body>) -> Trouble {
 
 /// A body that ended too early.
 pub(super) fn cut(url: &str, len: u64, total: u64) -> Trouble {
+    let url = without_query(url);
     Trouble::Passing {
         message: format!("{url}: the connection was cut after {len} of {total} bytes"),
         help: KEPT.to_owned(),
@@ -191,6 +202,7 @@ const KEPT: &str = "what has arrived is kept: run again, and it goes on from the
 
 /// What an error on the way means.
 pub(super) fn trouble(url: &str, error: &ureq::Error) -> Trouble {
+    let url = without_query(url);
     let passing = |what: String, help: &str| Trouble::Passing {
         message: format!("{url}: {what}"),
         help: help.to_owned(),
@@ -223,6 +235,8 @@ pub(super) fn trouble(url: &str, error: &ureq::Error) -> Trouble {
         ureq::Error::ConnectProxyFailed(_) | ureq::Error::ConnectionFailed => {
             lasting(error.to_string(), "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY")
         }
+        // It says the URL again.
+        ureq::Error::BadUri(_) => Trouble::Lasting(failure(format!("{url} is no URL to fetch from"))),
         _ => Trouble::Lasting(failure(format!("{url}: {error}"))),
     }
 }
@@ -232,7 +246,8 @@ const CERTIFICATES: &str = "if a proxy of yours signs connections, name the file
 
 /// Who asks: through the proxy of this scheme, and without following redirects.
 fn agent(url: &str) -> Result<Agent, Trouble> {
-    let uri: Uri = url.parse().map_err(|error| failure(format!("{url} is no URL: {error}")))?;
+    let uri: Uri =
+        url.parse().map_err(|error| failure(format!("{} is no URL: {error}", without_query(url))))?;
     let seconds = match env::var(TIMEOUT_VARIABLE) {
         Ok(text) => text.parse().ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
             failure(format!("{TIMEOUT_VARIABLE} is a whole number of seconds, at least 1, not `{text}`"))

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use tartan::action::Pin;
+use tartan::digest::Digest;
 use tartan::event::Failure;
 
-use crate::stage::{failure, write_failure};
+use crate::stage::{failure, failure_with_help, write_failure};
 
 /// Bytes on the disk, their digest so far, and whom they come from.
 pub(super) struct Partial {
@@ -66,7 +67,8 @@ impl Hasher {
 /// Whom the bytes come from.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Origin {
-    url: String,
+    /// Of the URL's text, which may hold a token.
+    url: Digest,
     /// The server's name for this state of the file: its `ETag`, or when it was last modified.
     validator: Option<String>,
 }
@@ -77,35 +79,25 @@ impl Partial {
     /// Opens what earlier attempts left in `folder`, and hashes it.
     pub(super) fn open(folder: &Path, pin: &Pin) -> Result<Self, Failure> {
         let (path, origin_path) = (folder.join("file"), folder.join("origin.json"));
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|error| write_failure(&path, &error))?;
+        let file = open(&path)?;
         // One that a kill left half-written is as good as none: it only saves a request.
         let origin = fs::read(&origin_path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let hasher = Hasher::of(pin);
         let mut partial =
             Self { path, origin_path, file, hasher, origin, head: vec![], len: 0, pieced: false };
-        let mut chunk = vec![0; 1 << 20];
-        loop {
-            let count = partial.file.read(&mut chunk);
-            match count
-                .map_err(|error| failure(format!("cannot read {}: {error}", partial.path.display())))?
-            {
-                0 => break,
-                count => partial.count(&chunk[..count]),
-            }
-        }
+        partial.count_all()?;
         partial.pieced = partial.len > 0;
         Ok(partial)
     }
 
     /// The server's name for the state of the file that the bytes are of, if they come from `url`.
     pub(super) fn validator(&self, url: &str) -> Option<&str> {
-        self.origin.as_ref().filter(|origin| origin.url == url)?.validator.as_deref()
+        self.origin.as_ref().filter(|origin| origin.url == Digest::of(url.as_bytes()))?.validator.as_deref()
     }
 
     /// Remembers whom the bytes that follow come from.
     pub(super) fn note_origin(&mut self, url: &str, validator: Option<String>) -> Result<(), Failure> {
-        let origin = Origin { url: url.to_owned(), validator };
+        let origin = Origin { url: Digest::of(url.as_bytes()), validator };
         if self.origin.as_ref() != Some(&origin) {
             let bytes = serde_json::to_vec(&origin).map_err(failure)?;
             fs::write(&self.origin_path, bytes).map_err(|error| write_failure(&self.origin_path, &error))?;
@@ -121,6 +113,18 @@ impl Partial {
         Ok(())
     }
 
+    /// Counts what the file under the name holds, from its start to its end.
+    fn count_all(&mut self) -> Result<(), Failure> {
+        let mut chunk = vec![0; 1 << 20];
+        loop {
+            let count = self.file.read(&mut chunk);
+            match count.map_err(|error| failure(format!("cannot read {}: {error}", self.path.display())))? {
+                0 => return Ok(()),
+                count => self.count(&chunk[..count]),
+            }
+        }
+    }
+
     fn count(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.head.extend(bytes.iter().take(HEAD.saturating_sub(self.head.len())));
@@ -131,10 +135,15 @@ impl Partial {
     pub(super) fn clear(&mut self) -> Result<(), Failure> {
         let emptied = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         emptied.map_err(|error| write_failure(&self.path, &error))?;
+        self.restart();
+        self.pieced = false;
+        Ok(())
+    }
+
+    fn restart(&mut self) {
         self.hasher.restart();
         self.head.clear();
-        (self.len, self.pieced) = (0, false);
-        Ok(())
+        self.len = 0;
     }
 
     /// The digest of the bytes so far.
@@ -148,8 +157,67 @@ impl Partial {
         head.starts_with("<!doctype html") || head.starts_with("<html")
     }
 
-    /// Moves the file to `to`, in the same file system.
-    pub(super) fn deliver(self, to: &Path) -> Result<(), Failure> {
+    /// Moves the file to `to`, in the same file system, once it is on the disk and reads as it arrived. What
+    /// was hashed on its way is not what the disk has, if that fails or another process writes there.
+    pub(super) fn deliver(mut self, to: &Path) -> Result<(), Failure> {
+        let arrived = (self.len, self.hex());
+        self.file.sync_all().map_err(|error| write_failure(&self.path, &error))?;
+        // By its name, for that is what is moved.
+        self.file = open(&self.path)?;
+        self.restart();
+        self.count_all()?;
+        if (self.len, self.hex()) != arrived {
+            self.clear()?;
+            return Err(failure_with_help(
+                format!("{} does not hold what arrived and was right", self.path.display()),
+                "run again; if it stays so, check the disk, and whether something else writes to the store",
+            ));
+        }
         fs::rename(&self.path, to).map_err(|error| write_failure(to, &error))
+    }
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    file.map_err(|error| write_failure(path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Delivers `right` after `meddle` had the folder to itself; what came of it, and what is left.
+    fn deliver(pin: &Pin, meddle: impl Fn(&Path)) -> (Result<Vec<u8>, String>, Option<Vec<u8>>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, to) = (folder.path().join("file"), folder.path().join("out"));
+        let mut partial = Partial::open(folder.path(), pin).unwrap();
+        partial.add(b"right").unwrap();
+        assert_eq!(partial.hex(), pin.hex());
+        meddle(&path);
+        let result = partial.deliver(&to).map_err(|failure| failure.message);
+        assert_eq!(to.exists(), result.is_ok());
+        (result.map(|()| fs::read(&to).unwrap()), fs::read(&path).ok())
+    }
+
+    #[test]
+    fn what_is_delivered_is_what_the_disk_has() {
+        let sha256 = sha2::Sha256::digest(b"right").iter().map(|byte| format!("{byte:02x}")).collect();
+        for pin in [Pin::Blake3(Digest::of(b"right")), Pin::Sha256(sha256)] {
+            assert_eq!(deliver(&pin, |_| ()), (Ok(b"right".to_vec()), None));
+            // In its place, cut, longer, and another file of the name.
+            let write = |bytes: &'static [u8]| move |path: &Path| fs::write(path, bytes).unwrap();
+            let replace = |path: &Path| {
+                fs::remove_file(path).unwrap();
+                fs::write(path, b"wrong").unwrap();
+            };
+            let gone = |path: &Path| fs::remove_file(path).unwrap();
+            let meddlers: [&dyn Fn(&Path); 5] =
+                [&write(b"wrong"), &write(b"rig"), &write(b"right and more"), &replace, &gone];
+            for meddle in meddlers {
+                let (result, left) = deliver(&pin, meddle);
+                assert!(result.unwrap_err().ends_with("file does not hold what arrived and was right"));
+                assert_eq!(left.as_deref(), Some(&b""[..]), "the next attempt begins anew");
+            }
+        }
     }
 }
