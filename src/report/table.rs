@@ -4,9 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::scores::{OBJECTIVE, Records, ReportError, Scores, Seen, gather};
+use super::scores::{OBJECTIVE, Records, ReportError, Scores, Seen, Texts, gather};
 use super::stats::{self, Comparison};
-use crate::digest::Digest;
 use crate::plan::{NodeId, Plan};
 use crate::spec::{Baseline, Report, Shows, Spec};
 use crate::store::Store;
@@ -66,7 +65,7 @@ pub struct Cell {
     pub comparison: Option<Comparison>,
     /// The score and result at each value of what is averaged over.
     by_unit: BTreeMap<String, (NodeId, f64)>,
-    data: BTreeSet<Option<Digest>>,
+    data: BTreeSet<Option<Texts>>,
 }
 
 impl Cell {
@@ -121,8 +120,8 @@ fn arrange(report: &Report, scores: Scores) -> Table {
         if let Some(score) = seen.score {
             let unit = over.map_or_else(String::new, |i| seen.values[i].clone());
             cell.by_unit.insert(unit, (seen.node, score));
-            cell.data.insert(seen.data);
         }
+        cell.data.insert(seen.data.clone());
         // Points that share a result count it once.
         if counted.insert((at, seen.node, seen.metric.clone())) {
             match seen.score {

@@ -1,7 +1,12 @@
 //! Tables of scores that are made up here: `method=mt, task=a, seed=0` and a score.
 
 use super::*;
+use crate::digest::Digest;
 use crate::spec::{Axes, Spec};
+
+fn texts(name: &str) -> Texts {
+    Texts::of_file(Digest::of(name.as_bytes()))
+}
 
 /// The scores of `(values, score)` over `vars`; a score of its own node each, unless it is the same text.
 fn scores(vars: &[&str], lines: &[(&str, &str, Option<f64>)]) -> Scores {
@@ -11,9 +16,7 @@ fn scores(vars: &[&str], lines: &[(&str, &str, Option<f64>)]) -> Scores {
         node: NodeId(i),
         metric: (*metric).to_owned(),
         split: Some("test".into()),
-        data: Some(Digest::of(
-            values.split(' ').find(|value| value.starts_with("task")).unwrap_or("").as_bytes(),
-        )),
+        data: Some(texts(values.split(' ').find(|value| value.starts_with("task")).unwrap_or(""))),
         key: score.map(|_| Digest::of(values.as_bytes())),
         score: *score,
     });
