@@ -11,6 +11,7 @@ method   task-a               task-b
 ───────────────────────────────────────────────────────────
 ft       61.00 ± 1.00 (n=3)   82.00 ± 2.65 (n=3)
 mt       71.33 ± 1.53 (n=3)   81.00 ± 1.41 (n=2, 1 missing)
+best: not marked where results are missing or the values of seed differ.
 ";
     let table = made("method", "task", "seed", "");
     assert_eq!(text(&table, false), expected);
@@ -27,8 +28,10 @@ fn differences_stand_beside_one_column_of_scores() {
 | :--- | :--- | ---: | ---: | ---: | ---: |
 | task-a | ft | 61.00 ± 1.00 (n=3) |  |  |  |
 | task-a | mt | **71.33** ± 1.53 (n=3) | +10.33 | \\[+9.00, +12.00\\] | 0.25 |
-| task-b | ft | **82.00** ± 2.65 (n=3) |  |  |  |
+| task-b | ft | 82.00 ± 2.65 (n=3) |  |  |  |
 | task-b | mt | 81.00 ± 1.41 (n=2, 1 missing) | −1.50 | – | 1.00 |
+
+best: not marked where results are missing or the values of seed differ.
 
 p: paired permutation test by seed, two-sided, exact; not corrected for the number of comparisons.
 
@@ -44,13 +47,13 @@ fn differences_have_a_table_of_their_own_beside_several_columns() {
     let expected = r"% \usepackage{booktabs}
 \begin{table}[t]
   \centering
-  \caption{Macro-F1 on test, \%, mean $\pm$ sd over seed. Best in bold.}
+  \caption{Macro-F1 on test, \%, mean $\pm$ sd over seed. Best in bold. Best: not marked where results are missing or the values of seed differ.}
   \label{tab:test-macro-f1}
   \begin{tabular}{lcc}
     \toprule
     method & task-a & task-b \\
     \midrule
-    ft & 61.00 $\pm$ 1.00 (n=3) & \textbf{82.00} $\pm$ 2.65 (n=3) \\
+    ft & 61.00 $\pm$ 1.00 (n=3) & 82.00 $\pm$ 2.65 (n=3) \\
     mt & \textbf{71.33} $\pm$ 1.53 (n=3) & 81.00 $\pm$ 1.41 (n=2, 1 missing) \\
     \bottomrule
   \end{tabular}
@@ -85,6 +88,13 @@ fn what_is_the_same_everywhere_is_said_once() {
     let page = latex(&table);
     assert!(page.contains(r"\caption{50\% \& more\_: macro-F1"), "{page}");
     assert!(page.contains(r"a\_b\textbackslash{}c & "), "{page}");
+}
+
+#[test]
+fn what_is_not_compared_is_told() {
+    let page = text(&made("method", "task", "seed", "task=task-a"), false);
+    assert_eq!(page.matches("–\n").count(), 2, "{page}");
+    assert!(page.ends_with("–: not compared: other texts.\n"), "{page}");
 }
 
 #[test]
