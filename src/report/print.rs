@@ -13,7 +13,7 @@ pub use text::text;
 
 use std::collections::BTreeSet;
 
-use super::stats::{Comparison, RESAMPLES};
+use super::stats::{Comparison, FEWEST_FOR_INTERVAL, RESAMPLES};
 use super::table::{Apart, Cell, Line, Table, percent};
 
 /// Lines of short texts under a header.
@@ -265,19 +265,26 @@ fn notes(table: &Table) -> Vec<String> {
         };
         format!("–: not compared: {why}.")
     }));
-    if found.iter().any(|found| found.interval.is_some()) {
-        notes.push(format!(
-            "95% interval: bootstrap of the mean difference, percentiles of {},{:03} resamples{}.",
-            RESAMPLES / 1000,
-            RESAMPLES % 1000,
-            match found.iter().map(|found| found.pairs).min() {
-                Some(0..3) => "; none of fewer than 3 pairs",
-                Some(3) => "; of 3 pairs it is their range",
-                _ => "",
-            }
-        ));
+    if !found.is_empty() {
+        notes.push(interval_note(&found));
     }
     notes
+}
+
+/// How the intervals were made, and why some are not there.
+fn interval_note(found: &[&Comparison]) -> String {
+    let mut parts = vec![];
+    if found.iter().any(|found| found.interval.is_some()) {
+        let (thousands, rest) = (RESAMPLES / 1000, RESAMPLES % 1000);
+        parts.push(format!("bootstrap-t of the mean difference, {thousands},{rest:03} resamples"));
+    }
+    if found.iter().any(|found| found.pairs < FEWEST_FOR_INTERVAL) {
+        parts.push(format!("none of fewer than {FEWEST_FOR_INTERVAL} pairs"));
+    }
+    if found.iter().any(|found| found.pairs >= FEWEST_FOR_INTERVAL && found.interval.is_none()) {
+        parts.push("none where most differences are the same".to_owned());
+    }
+    format!("95% interval: {}.", parts.join("; "))
 }
 
 #[cfg(test)]
