@@ -89,6 +89,7 @@ fn a_figure_comes_back() {
     world.run(&[]).code(0);
     let (svg, png) = (world.path("pics/f1.svg"), world.path("pics/f1.png"));
     let first = std::fs::read(&svg).expect("svg");
+    assert!(std::fs::read(&png).expect("png").starts_with(b"\x89PNG"));
     std::fs::remove_file(&svg).expect("removed");
     world.tartan(&["results", "p.yaml"]).code(0).says("figures: ");
     assert_eq!(std::fs::read(&svg).expect("svg"), first);
@@ -129,6 +130,30 @@ fn a_run_that_goes_on_after_a_failure_draws_what_is_there() {
     std::fs::remove_file(&svg).expect("removed");
     world.run(&[]).code(1).says("figure not drawn: 2 of 4 results are there: ");
     assert!(!svg.exists());
+}
+
+#[test]
+fn the_same_file_compares_however_it_is_tokenised() {
+    let world = sweep();
+    world.change("p.yaml", "max_length: 32\n", "max_length: \"${length}\"\n");
+    world.change("p.yaml", "vars: {", "vars: {length: 32, test: test.jsonl, ");
+    world.change("p.yaml", "test: test.jsonl}\n", "test: \"${test}\"}\n");
+    world.change("p.yaml", "{rate: [0.001, 0.01],", "{length: [8, 32], test: [test.jsonl, other.jsonl],");
+    world.change("p.yaml", "rows: rate", "rows: length, columns: test");
+    world.change("p.yaml", "baseline: 0.001, figure: {bars: pics/f1}", "baseline: 8");
+    world.write("other.jsonl", &world.read("dev.jsonl"));
+    world.run(&[]).code(0);
+    let compared = |more: &[&str]| {
+        let args = [&["results", "p.yaml", "--format", "json"], more].concat();
+        let page: Value = serde_json::from_str(&world.tartan(&args).code(0).stdout).expect("json");
+        let cells = page["tables"][0]["cells"].as_array().expect("cells").clone();
+        cells.iter().filter(|cell| cell["comparison"]["pairs"] == 2).count()
+    };
+    assert_eq!(compared(&[]), 2);
+    // Another file is not the same texts.
+    assert_eq!(compared(&["--baseline", "test.jsonl"]), 0);
+    let page = world.tartan(&["results", "p.yaml", "--baseline", "test.jsonl"]).code(0).stdout;
+    assert!(page.contains("not compared: other texts"), "{page}");
 }
 
 #[test]
