@@ -6,6 +6,7 @@
 mod cache;
 mod check;
 mod compare;
+mod figures;
 mod graph;
 mod logs;
 mod out;

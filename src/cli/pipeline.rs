@@ -28,6 +28,8 @@ pub(super) struct Loaded {
     pub(super) spec: Spec,
     pub(super) plan: Plan,
     pub(super) store: Store,
+    /// The stages that it is planned for, where some were named.
+    pub(super) targets: Vec<String>,
 }
 
 /// Reads the pipeline, checks it, hashes its files and builds its plan. Warnings are printed; errors all
@@ -59,7 +61,7 @@ pub(super) fn load(file: &Path, targets: &[String], choice: &Choice) -> Result<L
     let plan = plan::build(&outline, &digests, &mut diagnostics);
     give_up_on_errors(&mut diagnostics)?;
     out::diagnostics(diagnostics);
-    Ok(Loaded { spec, plan, store })
+    Ok(Loaded { spec, plan, store, targets: targets.to_vec() })
 }
 
 fn give_up_on_errors(diagnostics: &mut Vec<Diagnostic>) -> Result<(), Fault> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
+use super::figures::{self, IfMissing};
 use super::pipeline::{Choice, Loaded, load};
 use super::{Exit, Fault, out};
 use crate::action::Metric;
@@ -11,7 +12,7 @@ use crate::diag::Diagnostic;
 use crate::exec::{NodeStatus, known};
 use crate::plan::NodeId;
 use crate::report::table::{self, Table};
-use crate::report::{Records, ReportError, axes, draw, print, raw, shell_word};
+use crate::report::{Records, ReportError, axes, print, raw, shell_word};
 use crate::spec::{Axes, Block, Report};
 
 const EXAMPLES: &str = "\
@@ -20,6 +21,9 @@ With a baseline, its differences are tested: paired permutation test, bootstrap 
 
 Without `report` in the pipeline, each metric of each evaluate stage has a table: seeds are averaged over, a
 variable that decides which texts are scored makes columns, and the rest make rows.
+
+The figures of `report` are drawn again when every result of the pipeline's own sweep is there, and stay as
+they are when `--set`, STAGES or other axes leave some out, or the format is csv or json.
 
 Examples:
   tartan results main.yaml                                    the pipeline's own tables
@@ -83,7 +87,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         .collect();
     let reports = reports(args, &loaded)?;
     let tables = tables(&reports, &loaded, &records)?;
-    let drawn = figures(&reports, &tables, &loaded, &records);
+    // Data for another program are no reason to draw.
+    let drawn = if matches!(args.format, Format::Csv | Format::Json) {
+        Ok(vec![])
+    } else {
+        figures::draw(&reports, &tables, &loaded, &records, IfMissing::Leave)
+    };
     let (tables, absent): (Vec<Table>, Vec<Table>) = tables.into_iter().partition(|table| !table.is_empty());
     for stage in absent.iter().flat_map(|table| &table.stages) {
         out::note(format_args!("no table of `{stage}`: it is not among the targets"));
@@ -104,7 +113,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     }
     say_what_is_missing(args, &tables);
     // A figure that cannot be written keeps nobody from the table.
-    say_what_is_drawn(&drawn?);
+    drawn?.iter().for_each(out::note);
     Ok(Exit::Done)
 }
 
@@ -114,32 +123,8 @@ pub(super) fn tables(
     loaded: &Loaded,
     records: &Records,
 ) -> Result<Vec<Table>, ReportError> {
-    let Loaded { spec, plan, store } = loaded;
+    let Loaded { spec, plan, store, .. } = loaded;
     reports.iter().map(|report| table::build(report, spec, plan, records, store)).collect()
-}
-
-/// Draws the figures that the reports ask for, as far as their numbers are known, and returns the files.
-pub(super) fn figures(
-    reports: &[Report],
-    tables: &[Table],
-    loaded: &Loaded,
-    records: &Records,
-) -> Result<Vec<PathBuf>, ReportError> {
-    let mut files = vec![];
-    for (report, table) in reports.iter().zip(tables) {
-        let Some(file) = &report.figure else { continue };
-        if let Some(figure) = draw::figure(file, table, &loaded.plan, records, &loaded.store)? {
-            files.extend(draw::write(&figure, &file.file.path)?);
-        }
-    }
-    Ok(files)
-}
-
-pub(super) fn say_what_is_drawn(files: &[PathBuf]) {
-    if !files.is_empty() {
-        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        out::note(format_args!("figures: {}", names.join(", ")));
-    }
 }
 
 /// The table for the standard output, in colour where it is a terminal that wants it.
@@ -189,6 +174,7 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
     let planned = |stage: &str| plan.points.iter().any(|nodes| nodes.contains_key(stage));
     let first = spec.points.first().map(|point| &point.stages);
     let mut reports = vec![];
+    let mut measure = vec![];
     for (stage, block) in first.into_iter().flatten() {
         let asked = args.stages.contains(stage);
         let Block::Evaluate { .. } = block else {
@@ -219,6 +205,13 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
                 fault.help("add it to the stage's `metrics`, or leave `metrics` out to have them all"),
             );
         }
+        let names: Vec<&str> = measured.iter().map(|metric| metric.name()).collect();
+        let names = if names.is_empty() {
+            "other metrics at other sweep points".to_owned()
+        } else {
+            names.join(", ")
+        };
+        measure.push(format!("`{stage}` measures {names}"));
         let metrics =
             measured.into_iter().filter(|metric| args.metric.is_empty() || args.metric.contains(metric));
         let axes = axes::chosen(spec, plan, stage);
@@ -227,6 +220,13 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
             reports.push(report.map_err(|fault| Fault::wrong(vec![*fault]))?);
         }
     }
+    if reports.is_empty() && !measure.is_empty() {
+        let asked: Vec<&str> = args.metric.iter().map(|metric| metric.name()).collect();
+        let what = if asked.is_empty() { "the same at every sweep point".to_owned() } else { code(&asked) };
+        return wrong(
+            Diagnostic::error(format!("no `evaluate` stage measures {what}")).help(measure.join("; ")),
+        );
+    }
     if reports.is_empty() {
         return wrong(
             Diagnostic::error("there is nothing to show: no `evaluate` stage is among the targets")
@@ -234,6 +234,12 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
         );
     }
     Ok(reports)
+}
+
+/// Names in backquotes, `or` between.
+fn code(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(" or ")
 }
 
 /// What is missing, and the command that makes it.

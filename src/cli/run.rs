@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::figures::IfMissing;
 use super::pipeline::{self, TargetChoice};
-use super::{Exit, Fault, out, plan, results};
+use super::{Exit, Fault, figures, out, plan, results};
 use crate::diag::Diagnostic;
 use crate::event::{Event, Level};
 use crate::exec::{self, DeviceChoice, Options, Stop, known};
@@ -105,7 +106,8 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         out::note(format_args!("warning: some events were not written: {error}"));
     }
     let tables = tables?;
-    let drawn = results::figures(reports, &tables, &loaded, &outcome.outputs);
+    let if_missing = if args.keep_going && !outcome.interrupted { IfMissing::Draw } else { IfMissing::Leave };
+    let drawn = figures::draw(reports, &tables, &loaded, &outcome.outputs, if_missing);
     for table in tables {
         if table.is_empty() {
             if !args.quiet {
@@ -120,7 +122,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     }
     let drawn = drawn?;
     if !args.quiet {
-        results::say_what_is_drawn(&drawn);
+        drawn.iter().for_each(out::note);
     }
     Ok(if outcome.interrupted {
         Exit::Interrupted

@@ -130,6 +130,11 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
 }
 
 impl Outline<'_> {
+    /// Whether a stage is needed at a sweep point.
+    pub fn needs(&self, point: usize, stage: &str) -> bool {
+        self.needed.get(point).is_some_and(|stages| stages.contains(&stage))
+    }
+
     /// The files that the needed stages read, each once, with where the pipeline names it.
     pub fn files(&self) -> BTreeMap<PathBuf, Source> {
         let needed = self.spec.points.iter().zip(&self.needed);

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Input, NodeId, Plan};
+use super::scores::Texts;
+use crate::plan::Plan;
 use crate::spec::{Axes, Spec};
 
 /// Rows, columns and what is averaged over, for a table of a stage. Seeds are averaged over: a variable with
@@ -40,24 +41,14 @@ fn repeated(spec: &Spec) -> Option<String> {
 /// Whether the stage scores other texts at one value of the variable than at another.
 fn decides_texts(spec: &Spec, plan: &Plan, stage: &str, var: &str) -> bool {
     let Some(index) = spec.swept.iter().position(|swept| swept == var) else { return false };
-    let texts = |value: &String| -> BTreeSet<NodeId> {
+    let texts = |value: &String| -> BTreeSet<Texts> {
         let points = spec.points.iter().zip(&plan.points).filter(|(point, _)| point.values[index] == *value);
         let nodes = points.filter_map(|(_, nodes)| nodes.get(stage));
-        nodes.filter_map(|id| scored(plan, *id)).collect()
+        nodes.filter_map(|id| Texts::of(plan, *id)).collect()
     };
-    let all: Vec<BTreeSet<NodeId>> =
+    let all: Vec<BTreeSet<Texts>> =
         spec.values(var).iter().map(texts).filter(|texts| !texts.is_empty()).collect();
     all.iter().enumerate().any(|(i, texts)| all[..i].iter().any(|other| texts.is_disjoint(other)))
-}
-
-/// The stage that made the tokens which an evaluate stage scores.
-fn scored(plan: &Plan, id: NodeId) -> Option<NodeId> {
-    plan.node(id).inputs.iter().find_map(|(role, input)| match input {
-        Input::Output { node, .. } if role.starts_with("data/") && role.ends_with(".safetensors") => {
-            Some(*node)
-        }
-        _ => None,
-    })
 }
 
 #[cfg(test)]
@@ -68,11 +59,14 @@ mod tests {
     fn axes(sweep: &str) -> Axes {
         let text = format!(
             "tartan: 1
-vars: {{task: a, method: ft, seed: 0, size: 1, draw: 0}}
+vars: {{task: a, method: ft, seed: 0, size: 1, draw: 0, length: 8, enc: enc}}
 stages:
-  encoder: {{encoder: {{random: enc, seed: '${{draw}}'}}}}
+  encoder: {{encoder: {{random: '${{enc}}', seed: '${{draw}}'}}}}
   task:
-    tokenize: {{tokenizer: encoder, splits: {{train: '${{task}}.jsonl', test: '${{task}}.jsonl'}}}}
+    tokenize:
+      tokenizer: encoder
+      splits: {{train: '${{task}}.jsonl', test: '${{task}}.jsonl'}}
+      max_length: '${{length}}'
   text: {{tokenize: {{tokenizer: encoder, splits: {{train: t.txt}}, sample: '${{size}}x task'}}}}
   end-task: {{objective: {{classify: {{data: task}}}}}}
   mlm: {{objective: {{mlm: {{data: text}}}}}}
@@ -101,6 +95,8 @@ sweep: {sweep}
             // What decides the auxiliary text alone leaves the scored texts as they are.
             ("{method: [ft, mt], size: [1, 10]}", &["method", "size"], &[], None),
             ("{method: [ft, mt], draw: {range: [0, 3]}}", &["method"], &[], Some("draw")),
+            // Nor does how texts are cut into tokens.
+            ("{enc: [one, two], length: [8, 16], task: [a, b]}", &["enc", "length"], &["task"], None),
             ("{}", &[], &[], None),
         ] {
             let found = axes(sweep);

@@ -185,6 +185,7 @@ fn steps(table: &Table, paths: &Paths) -> Steps {
         title: title(table),
         x: "optimiser steps".to_owned(),
         y: "weight".to_owned(),
+        within: Some([0.0, 1.0]),
         panels: panels.collect(),
     }
 }

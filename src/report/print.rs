@@ -13,8 +13,8 @@ pub use text::text;
 
 use std::collections::BTreeSet;
 
-use super::stats::{Comparison, RESAMPLES};
-use super::table::{Cell, Line, Table};
+use super::stats::{Comparison, FEWEST_FOR_INTERVAL, RESAMPLES};
+use super::table::{Apart, Cell, Line, Table, percent};
 
 /// Lines of short texts under a header.
 struct Grid {
@@ -72,7 +72,7 @@ fn grids(table: &Table, counts: Counts) -> Vec<Grid> {
         header,
         labels,
         rows: table.rows.iter().map(|(line, row)| [names(table, line), cells(row)].concat()).collect(),
-        notes: vec![],
+        notes: unranked(table),
     };
     let Some(baseline) = &table.baseline else { return vec![scores] };
     let notes = notes(table);
@@ -82,7 +82,7 @@ fn grids(table: &Table, counts: Counts) -> Vec<Grid> {
         for (entries, (_, row)) in scores.rows.iter_mut().zip(&table.rows) {
             entries.extend(row.first().map(comparison_entries).unwrap_or_default());
         }
-        scores.notes = notes;
+        scores.notes.extend(notes);
         return vec![scores];
     }
     let compared = |cells: &[Cell]| !cells.iter().all(|cell| cell.is_baseline);
@@ -157,8 +157,7 @@ fn names(table: &Table, line: &Line) -> Vec<Entry> {
 
 /// `81.48 ± 0.52 (n=3)`
 fn score(table: &Table, cell: &Cell, counted: bool) -> Entry {
-    let number =
-        |value: f64| if table.of_weights { format!("{value:.3}") } else { format!("{:.2}", 100.0 * value) };
+    let number = |value: f64| if table.of_weights { format!("{value:.3}") } else { percent(value) };
     let Some(mean) = cell.mean() else {
         return Entry::of(if cell.missing > 0 { "missing" } else { "–" });
     };
@@ -228,6 +227,14 @@ fn p(p: f64) -> String {
     }
 }
 
+/// Where there is no best, and why.
+fn unranked(table: &Table) -> Vec<String> {
+    let over =
+        table.over.as_ref().map_or_else(String::new, |over| format!(" or the values of {over} differ"));
+    let note = format!("best: not marked where results are missing{over}.");
+    table.unranked.then_some(note).into_iter().collect()
+}
+
 /// How the comparisons were made, and what so few pairs can show.
 fn notes(table: &Table) -> Vec<String> {
     let found: Vec<&Comparison> =
@@ -249,19 +256,35 @@ fn notes(table: &Table) -> Vec<String> {
             ));
         }
     }
-    if found.iter().any(|found| found.interval.is_some()) {
-        notes.push(format!(
-            "95% interval: bootstrap of the mean difference, percentiles of {},{:03} resamples{}.",
-            RESAMPLES / 1000,
-            RESAMPLES % 1000,
-            match found.iter().map(|found| found.pairs).min() {
-                Some(0..3) => "; none of fewer than 3 pairs",
-                Some(3) => "; of 3 pairs it is their range",
-                _ => "",
-            }
-        ));
+    let apart: BTreeSet<Apart> =
+        table.rows.iter().flat_map(|(_, cells)| cells).filter_map(|cell| cell.apart).collect();
+    notes.extend(apart.into_iter().map(|apart| {
+        let why = match apart {
+            Apart::Texts => "other texts",
+            Apart::Metric => "another metric",
+        };
+        format!("–: not compared: {why}.")
+    }));
+    if !found.is_empty() {
+        notes.push(interval_note(&found));
     }
     notes
+}
+
+/// How the intervals were made, and why some are not there.
+fn interval_note(found: &[&Comparison]) -> String {
+    let mut parts = vec![];
+    if found.iter().any(|found| found.interval.is_some()) {
+        let (thousands, rest) = (RESAMPLES / 1000, RESAMPLES % 1000);
+        parts.push(format!("bootstrap-t of the mean difference, {thousands},{rest:03} resamples"));
+    }
+    if found.iter().any(|found| found.pairs < FEWEST_FOR_INTERVAL) {
+        parts.push(format!("none of fewer than {FEWEST_FOR_INTERVAL} pairs"));
+    }
+    if found.iter().any(|found| found.pairs >= FEWEST_FOR_INTERVAL && found.interval.is_none()) {
+        parts.push("none where most differences are the same".to_owned());
+    }
+    format!("95% interval: {}.", parts.join("; "))
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::collections::btree_map::Entry;
 use serde::Deserialize;
 
 use super::weights;
-use crate::action::roles;
+use crate::action::{Action, Evaluate, Pin, roles};
 use crate::digest::Digest;
-use crate::plan::{NodeId, Plan};
+use crate::plan::{Input, NodeId, Plan};
 use crate::spec::{Report, Shows, Spec};
 use crate::store::{Record, Store, StoreError};
 
@@ -46,6 +46,46 @@ pub enum ReportError {
 /// The results that are known, by node.
 pub type Records = BTreeMap<NodeId, Record>;
 
+/// Which texts are scored, and against which labels. How they are tokenised is not in it: two models with
+/// tokenizers of their own compare.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Texts {
+    /// The split's file. A fetched one is known by its pin before it is there.
+    file: Pin,
+    /// The field that holds the text.
+    text: String,
+    /// The field that holds the label, where it is said.
+    label: Option<String>,
+}
+
+impl Texts {
+    /// What an evaluate stage scores: the file of its split, as its tokenize stage reads it.
+    pub(super) fn of(plan: &Plan, evaluate: NodeId) -> Option<Self> {
+        let node = plan.node(evaluate);
+        let Action::Evaluate(Evaluate { split, .. }) = &node.action else { return None };
+        let Input::Output { node: tokens, .. } = node.inputs.get(&format!("data/{}", roles::split(split)))?
+        else {
+            return None;
+        };
+        let tokens = plan.node(*tokens);
+        let Action::Tokenize(read) = &tokens.action else { return None };
+        let file = match tokens.inputs.get(&format!("source/{split}"))? {
+            Input::File { digest, .. } => Pin::Blake3(*digest),
+            Input::Output { node, .. } => match &plan.node(*node).action {
+                Action::Fetch(fetch) => fetch.pin.clone(),
+                _ => return None,
+            },
+        };
+        Some(Self { file, text: read.text.clone(), label: read.label.clone() })
+    }
+
+    /// The texts of a file of this digest.
+    #[cfg(test)]
+    pub(super) fn of_file(digest: Digest) -> Self {
+        Self { file: Pin::Blake3(digest), text: "text".to_owned(), label: None }
+    }
+}
+
 /// A number that a sweep point gave, or that is still missing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
@@ -59,8 +99,8 @@ pub struct Seen {
     pub metric: String,
     /// The split, where it is known.
     pub split: Option<String>,
-    /// What was scored: the digest of the split's tokens. Scores on other texts do not compare.
-    pub data: Option<Digest>,
+    /// What was scored. Scores on other texts do not compare.
+    pub data: Option<Texts>,
     /// The key of the result.
     pub key: Option<Digest>,
     /// The number, between 0 and 1.
@@ -105,16 +145,13 @@ pub fn gather(
                 }
                 let metrics = read.get(&id).and_then(Option::as_ref);
                 let split = metrics.map(|metrics| metrics.split.clone());
-                let data = split.as_ref().and_then(|split| {
-                    record?.manifest.inputs.get(&format!("data/{}", roles::split(split))).copied()
-                });
                 seen.push(Seen {
                     values: point.values.clone(),
                     stage: shown.stage.stage.clone(),
                     node: id,
                     metric: shown.metric.name().to_owned(),
                     split,
-                    data,
+                    data: Texts::of(plan, id),
                     key: record.map(|record| record.key),
                     score: metrics.and_then(|found| found.metrics.get(shown.metric.name()).copied()),
                 });

@@ -14,8 +14,8 @@ const MOST_EXACT: usize = 16;
 const DRAWS: u32 = 100_000;
 /// Resamples of a bootstrap.
 pub const RESAMPLES: usize = 10_000;
-/// The fewest pairs that an interval is given for: the resamples of two say nothing.
-const FEWEST_FOR_INTERVAL: usize = 3;
+/// The fewest pairs that an interval is given for. Of three it would hold the truth in 8 of 10 cases.
+pub const FEWEST_FOR_INTERVAL: usize = 5;
 
 /// The mean; none of nothing.
 pub fn mean(scores: &[f64]) -> Option<f64> {
@@ -37,7 +37,8 @@ pub struct Comparison {
     pub pairs: usize,
     /// The mean difference.
     pub difference: f64,
-    /// A 95% interval of the mean difference; none for fewer than three pairs.
+    /// A 95% interval of the mean difference; none for fewer than [`FEWEST_FOR_INTERVAL`] pairs, or where so
+    /// many differences are the same that resamples say nothing of their spread.
     pub interval: Option<(f64, f64)>,
     /// The two-sided p of a paired permutation test; none for a single pair.
     pub p: Option<f64>,
@@ -51,7 +52,7 @@ impl Comparison {
         Some(Self {
             pairs: differences.len(),
             difference: mean(differences)?,
-            interval: interval(differences),
+            interval: interval(differences, RESAMPLES),
             p: (differences.len() > 1).then(|| permutation_p(differences)),
             exact: differences.len() <= MOST_EXACT,
         })
@@ -97,19 +98,40 @@ fn permutation_p(differences: &[f64]) -> f64 {
     (count + 1) as f64 / f64::from(DRAWS + 1)
 }
 
-/// A bootstrap interval of the mean: the 2.5th and 97.5th percentiles of the means of resamples with
-/// replacement (Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, section 13.3).
-fn interval(differences: &[f64]) -> Option<(f64, f64)> {
+/// A bootstrap-t interval of the mean: how far the means of resamples with replacement are from the mean, each
+/// in its own standard errors, at the 2.5th and 97.5th percentiles (Efron and Tibshirani, *An Introduction to
+/// the Bootstrap*, 1993, section 12.5). Percentiles of the means themselves take no account of how little a
+/// few scores tell of their spread: of 5 normal pairs they hold the true mean in 83 of 100 cases, these in 94 or 95.
+fn interval(differences: &[f64], resamples: usize) -> Option<(f64, f64)> {
     let n = differences.len();
     if n < FEWEST_FOR_INTERVAL {
         return None;
     }
+    let (mean, error) = mean_and_error(differences)?;
+    let size = differences.iter().map(|difference| difference.abs()).fold(0.0, f64::max);
     let mut chance = stream("bootstrap");
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| (0..n).map(|_| differences[chance.random_range(0..n)]).sum::<f64>() / n as f64)
-        .collect();
-    means.sort_by(f64::total_cmp);
-    Some((percentile(&means, 0.025), percentile(&means, 0.975)))
+    let mut drawn = vec![0.0; n];
+    let mut distances = Vec::with_capacity(resamples);
+    for _ in 0..resamples {
+        drawn.fill_with(|| differences[chance.random_range(0..n)]);
+        let (drawn_mean, drawn_error) = mean_and_error(&drawn)?;
+        let distance = drawn_mean - mean;
+        // A resample of one difference alone is infinitely far away in its own standard errors.
+        distances.push(if drawn_error > 1e-12 * size {
+            distance / drawn_error
+        } else {
+            f64::INFINITY.copysign(distance)
+        });
+    }
+    distances.sort_by(f64::total_cmp);
+    let (low, high) =
+        (mean - percentile(&distances, 0.975) * error, mean - percentile(&distances, 0.025) * error);
+    (low.is_finite() && high.is_finite()).then_some((low, high))
+}
+
+/// The mean and its standard error.
+fn mean_and_error(scores: &[f64]) -> Option<(f64, f64)> {
+    Some((mean(scores)?, deviation(scores)? / (scores.len() as f64).sqrt()))
 }
 
 /// A percentile of sorted numbers, straight lines between neighbours.
@@ -140,7 +162,7 @@ mod tests {
         difference: f64,
         exact: bool,
         p: f64,
-        interval: (f64, f64),
+        interval: Option<(f64, f64)>,
     }
 
     #[test]
@@ -162,11 +184,40 @@ mod tests {
             close(ours.difference, case.difference, 1e-12, "difference");
             // Both draw where there are too many changes of signs: three deviations of the coarser one.
             close(ours.p.expect("p"), case.p, if case.exact { 1e-12 } else { 8e-4 }, "p");
-            // The bounds of 10,000 resamples against those of 400,000: a twentieth of the interval's width.
-            let (low, high) = ours.interval.expect("an interval");
-            let within = (case.interval.1 - case.interval.0) / 20.0 + 1e-12;
-            close(low, case.interval.0, within, "lower bound");
-            close(high, case.interval.1, within, "upper bound");
+            assert_eq!(ours.interval.is_some(), case.interval.is_some(), "an interval of {n} pairs");
+            if let (Some(ours), Some(theirs)) = (ours.interval, case.interval) {
+                // The bounds of 10,000 resamples against those of 400,000.
+                let within = (theirs.1 - theirs.0) / 20.0;
+                close(ours.0, theirs.0, within, "lower bound");
+                close(ours.1, theirs.1, within, "upper bound");
+            }
+        }
+    }
+
+    /// How many of 1000 intervals hold the mean of what the differences are drawn from.
+    fn coverage(n: usize, draw: impl Fn(&mut ChaCha8Rng) -> f64, truth: f64) -> usize {
+        let mut chance = stream("coverage");
+        let holds = |_: &usize| {
+            let differences: Vec<f64> = (0..n).map(|_| draw(&mut chance)).collect();
+            interval(&differences, 1000).is_some_and(|(low, high)| low <= truth && truth <= high)
+        };
+        (0..1000).filter(holds).count()
+    }
+
+    #[test]
+    fn intervals_hold_the_truth_as_often_as_they_say() {
+        let even = |chance: &mut ChaCha8Rng| 1.0 - chance.random::<f64>();
+        let normal = |chance: &mut ChaCha8Rng| {
+            (-2.0 * even(chance).ln()).sqrt() * (std::f64::consts::TAU * even(chance)).cos()
+        };
+        let exponential = |chance: &mut ChaCha8Rng| -even(chance).ln();
+        for n in [5, 10] {
+            // Of 1000 at 95%: three deviations are 21.
+            let of_normal = coverage(n, normal, 0.0);
+            assert!((929..=971).contains(&of_normal), "{of_normal} of 1000 with {n} pairs, normal");
+            // What is skewed is harder.
+            let skewed = coverage(n, exponential, 1.0);
+            assert!((909..=971).contains(&skewed), "{skewed} of 1000 with {n} pairs, exponential");
         }
     }
 
@@ -177,6 +228,12 @@ mod tests {
         assert_eq!((one.pairs, one.p, one.interval), (1, None, None));
         let two = Comparison::of(&[0.1, 0.2]).expect("pairs");
         assert_eq!((two.p, two.interval), (Some(0.5), None));
+        let four = Comparison::of(&[0.1, 0.2, 0.3, 0.4]).expect("pairs");
+        assert_eq!(four.interval, None);
+        // Differences that are all the same, or nearly all, tell nothing of their spread.
+        assert_eq!(Comparison::of(&[0.1; 8]).expect("pairs").interval, None);
+        assert_eq!(Comparison::of(&[0.1, 0.1, 0.1, 0.1, 0.2]).expect("pairs").interval, None);
+        assert!(Comparison::of(&[0.1, 0.2, 0.3, 0.4, 0.5]).expect("pairs").interval.is_some());
         for pairs in 2..=MOST_EXACT {
             let same_sign: Vec<f64> = (1..=pairs).map(|i| i as f64).collect();
             let least = Comparison::least_p(pairs);

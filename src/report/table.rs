@@ -4,9 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::scores::{OBJECTIVE, Records, ReportError, Scores, Seen, gather};
+use super::scores::{OBJECTIVE, Records, ReportError, Scores, Seen, Texts, gather};
 use super::stats::{self, Comparison};
-use crate::digest::Digest;
 use crate::plan::{NodeId, Plan};
 use crate::spec::{Baseline, Report, Shows, Spec};
 use crate::store::Store;
@@ -32,6 +31,8 @@ pub struct Table {
     pub over: Option<String>,
     /// What the rest is compared with.
     pub baseline: Option<Baseline>,
+    /// Whether somewhere no best is marked, because results are missing or are of other seeds.
+    pub unranked: bool,
     /// The columns.
     pub columns: Vec<Line>,
     /// The rows, and in each a cell for each column.
@@ -58,15 +59,26 @@ pub struct Cell {
     pub missing: usize,
     /// What is measured.
     pub metric: String,
-    /// Whether no other cell that it competes with has a better mean.
+    /// Whether no other cell that it competes with has a better mean; never where one of them lacks results.
     pub best: bool,
     /// Whether it is what others are compared with.
     pub is_baseline: bool,
     /// How it differs from its baseline, paired by what is averaged over.
     pub comparison: Option<Comparison>,
+    /// Why there is no comparison with the baseline that stands opposite.
+    pub apart: Option<Apart>,
     /// The score and result at each value of what is averaged over.
     by_unit: BTreeMap<String, (NodeId, f64)>,
-    data: BTreeSet<Option<Digest>>,
+    data: BTreeSet<Option<Texts>>,
+}
+
+/// Why two cells do not compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Apart {
+    /// They score other texts.
+    Texts,
+    /// They are by another metric.
+    Metric,
 }
 
 impl Cell {
@@ -78,6 +90,11 @@ impl Cell {
     /// The sample standard deviation (n − 1); none for fewer than two scores.
     pub fn deviation(&self) -> Option<f64> {
         stats::deviation(&self.scores)
+    }
+
+    /// Whether the sweep has a point here.
+    fn is_swept(&self) -> bool {
+        !self.data.is_empty()
     }
 }
 
@@ -121,8 +138,8 @@ fn arrange(report: &Report, scores: Scores) -> Table {
         if let Some(score) = seen.score {
             let unit = over.map_or_else(String::new, |i| seen.values[i].clone());
             cell.by_unit.insert(unit, (seen.node, score));
-            cell.data.insert(seen.data);
         }
+        cell.data.insert(seen.data.clone());
         // Points that share a result count it once.
         if counted.insert((at, seen.node, seen.metric.clone())) {
             match seen.score {
@@ -149,6 +166,7 @@ fn arrange(report: &Report, scores: Scores) -> Table {
         column_vars: names(&columns),
         over: over.map(|i| scores.vars[i].clone()),
         baseline: report.baseline.clone().filter(|baseline| index(&baseline.var).is_some()),
+        unranked: false,
         columns: column_keys.iter().map(|key| line(&columns, key)).collect(),
         rows: row_keys
             .iter()
@@ -167,6 +185,11 @@ fn arrange(report: &Report, scores: Scores) -> Table {
     }
     table.compare();
     table
+}
+
+/// A score as it is printed, in percent.
+pub(super) fn percent(score: f64) -> String {
+    format!("{:.2}", 100.0 * score)
 }
 
 /// For each variable, the place of each of its values in the sweep.
@@ -237,7 +260,8 @@ impl Table {
     }
 
     /// Marks the best of each column or, where a column has nothing to compete with, of each row. Cells
-    /// compete when they score the same texts by the same metric; what prints alike is equally good.
+    /// compete when they score the same texts by the same metric; what prints alike is equally good. The mean
+    /// of fewer seeds, or of others, may be better by their luck alone: beside it nothing is marked.
     fn mark_best(&mut self) {
         let column = |_: usize, column: usize| column;
         let row = |row: usize, _: usize| row;
@@ -247,22 +271,27 @@ impl Table {
     }
 
     fn mark_best_within(&mut self, line: impl Fn(usize, usize) -> usize) -> bool {
-        #[expect(clippy::cast_possible_truncation, reason = "scores between 0 and 1")]
-        let printed = |mean: f64| (mean * 1e4).round() as i64;
-        let mut rivals: BTreeMap<_, Vec<(usize, usize, i64)>> = BTreeMap::new();
+        let mut rivals: BTreeMap<_, Vec<(usize, usize)>> = BTreeMap::new();
         for (i, (_, cells)) in self.rows.iter().enumerate() {
-            for (j, cell) in cells.iter().enumerate() {
-                if let Some(mean) = cell.mean() {
-                    let group = (line(i, j), cell.metric.clone(), cell.data.clone());
-                    rivals.entry(group).or_default().push((i, j, printed(mean)));
-                }
+            for (j, cell) in cells.iter().enumerate().filter(|(_, cell)| cell.is_swept()) {
+                let group = (line(i, j), cell.metric.clone(), cell.data.clone());
+                rivals.entry(group).or_default().push((i, j));
             }
         }
-        rivals.retain(|_, cells| cells.len() > 1);
-        for cells in rivals.values() {
-            let best = cells.iter().map(|(_, _, mean)| *mean).max();
-            for (i, j, _) in cells.iter().filter(|(_, _, mean)| Some(*mean) == best) {
-                self.rows[*i].1[*j].best = true;
+        rivals.retain(|_, places| places.len() > 1);
+        for places in rivals.values() {
+            let cells: Vec<&Cell> = places.iter().map(|(i, j)| &self.rows[*i].1[*j]).collect();
+            let Some(best) = cells.iter().filter_map(|cell| cell.mean()).max_by(f64::total_cmp) else {
+                continue;
+            };
+            if !cells.iter().all(|cell| cell.missing == 0 && cell.by_unit.keys().eq(cells[0].by_unit.keys()))
+            {
+                self.unranked = true;
+                continue;
+            }
+            for (i, j) in places {
+                let cell = &mut self.rows[*i].1[*j];
+                cell.best = cell.mean().is_some_and(|mean| percent(mean) == percent(best));
             }
         }
         !rivals.is_empty()
@@ -291,20 +320,26 @@ impl Table {
                 else {
                     continue;
                 };
-                if (row, column) == (i, j) {
-                    found.push((i, j, None));
-                    continue;
-                }
                 let (cell, base) = (&self.rows[i].1[j], &self.rows[row].1[column]);
-                if cell.metric == base.metric {
-                    found.push((i, j, Some(Comparison::of(&differences(cell, base)))));
-                }
+                let compared = if !(cell.is_swept() && base.is_swept()) {
+                    Ok(None)
+                } else if cell.metric != base.metric {
+                    Err(Apart::Metric)
+                } else if cell.data != base.data {
+                    Err(Apart::Texts)
+                } else {
+                    Ok(Comparison::of(&differences(cell, base)))
+                };
+                found.push((i, j, (row, column) == (i, j), compared));
             }
         }
-        for (i, j, comparison) in found {
+        for (i, j, is_baseline, compared) in found {
             let cell = &mut self.rows[i].1[j];
-            cell.is_baseline = comparison.is_none();
-            cell.comparison = comparison.flatten();
+            cell.is_baseline = is_baseline;
+            if !is_baseline {
+                cell.apart = compared.as_ref().err().copied();
+                cell.comparison = compared.unwrap_or_default();
+            }
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct Spec {
     pub points: Vec<Point>,
     /// The swept variables in order.
     pub swept: Vec<String>,
+    /// The variables of the sweep whose values `--set` gives in place of the file.
+    pub fixed: Vec<String>,
     /// The stages to have when the command line names none.
     pub targets: Vec<(String, At)>,
     /// Tables to print at the end, and the figures of them.
@@ -299,13 +301,13 @@ impl Spec {
             Some((node, at)) => sweep::dimensions(node, &at, &raw_vars, fields.faults),
             None => vec![],
         };
-        let whole = dims.len();
-        let fixed: Vec<At> = self.overrides.iter().map(|(at, _)| at.clone()).collect();
-        let dims: Vec<sweep::Dimension> = dims
-            .into_iter()
-            // `--set seed=3` chooses one point of a sweep over `seed`.
-            .filter(|dim| !fixed.contains(&At::top().key("vars").key(&dim.name)))
-            .collect();
+        let set: Vec<At> = self.overrides.iter().map(|(at, _)| at.clone()).collect();
+        // `--set seed=3` chooses one point of a sweep over `seed`.
+        let (held, dims): (Vec<sweep::Dimension>, Vec<sweep::Dimension>) =
+            dims.into_iter().partition(|dim| set.contains(&At::top().key("vars").key(&dim.name)));
+        let sweep = At::top().key("sweep");
+        let given = dims.iter().filter(|dim| set.iter().any(|at| at.within(&sweep.key(&dim.name))));
+        self.fixed = held.iter().chain(given).map(|dim| dim.name.clone()).collect();
         self.swept = dims.iter().map(|dim| dim.name.clone()).collect();
 
         let stages = block_of(&mut fields, "stages").unwrap_or_default();
@@ -328,7 +330,7 @@ impl Spec {
         }
         let folder = self.file.parent().unwrap_or(Path::new("")).to_owned();
         let context =
-            report::Context { dims: &dims, narrowed: dims.len() < whole, vars: &raw_vars, folder: &folder };
+            report::Context { dims: &dims, narrowed: !held.is_empty(), vars: &raw_vars, folder: &folder };
         let mut drafts = report::drafts(&mut fields, &context);
         fields.finish("a pipeline");
 

@@ -70,6 +70,10 @@ fn the_command_line_sets_variables_and_fields() {
     let spec =
         sound(PIPELINE, &["task=c", "stages.mt-model.train.epochs=7", "stages.mt-model.train.patience=3"]);
     assert_eq!(spec.points.len(), 3, "a swept variable that is set is no longer swept");
+    assert_eq!(spec.fixed, ["task"]);
+    let spec_of_two = sound(PIPELINE, &["sweep.seed=[3, 4]"]);
+    assert_eq!((spec_of_two.values("seed").len(), spec_of_two.fixed), (2, vec!["seed".to_owned()]));
+    assert_eq!(sound(PIPELINE, &[]).fixed.len(), 0);
     let Block::Train { action, .. } = &spec.points[0].stages["mt-model"] else { panic!("kind") };
     assert_eq!((action.length, action.patience), (Length::Epochs(7.0), 3));
     let Block::Encoder { folder, .. } = &spec.points[0].stages["encoder"] else { panic!("kind") };

@@ -91,17 +91,69 @@ fn a_figure_comes_back() {
     let first = std::fs::read(&svg).expect("svg");
     assert!(std::fs::read(&png).expect("png").starts_with(b"\x89PNG"));
     std::fs::remove_file(&svg).expect("removed");
-    world.tartan(&["results", "p.yaml", "--format", "csv"]).code(0);
+    world.tartan(&["results", "p.yaml"]).code(0).says("figures: ");
     assert_eq!(std::fs::read(&svg).expect("svg"), first);
-    // A table of other axes is not the pipeline's figure.
+    // What is of a part of the sweep, or of other axes, or for another program, is not the pipeline's figure.
     std::fs::remove_file(&svg).expect("removed");
-    world.tartan(&["results", "p.yaml", "--rows", "seed", "--over", "rate"]).code(0);
-    assert!(!svg.exists());
+    let not_drawn = |args: &[&str], why: &str| {
+        world.tartan(args).code(0).says(why);
+        assert!(!svg.exists(), "{args:?}");
+    };
+    not_drawn(&["results", "p.yaml", "--rows", "seed", "--over", "rate"], "");
+    not_drawn(&["results", "p.yaml", "--format", "csv"], "");
+    not_drawn(&["results", "p.yaml", "--format", "json"], "");
+    let set = "figure not drawn: `--set` gives seed in place of the sweep: ";
+    not_drawn(&["results", "p.yaml", "--set", "seed=0"], set);
+    not_drawn(&["run", "p.yaml", "--set", "seed=0"], set);
+    not_drawn(&["run", "p.yaml", "--set", "sweep.seed=[0]"], set);
+    // Targets that leave nothing out are no matter.
+    world.run(&["test"]).code(0).says("figures: ");
+    std::fs::remove_file(&svg).expect("removed");
+    world.change("p.yaml", "[0.001, 0.01]", "[0.001, 0.01, 0.1]");
+    not_drawn(&["results", "p.yaml"], "figure not drawn: 4 of 6 results are there: ");
+    world.change("p.yaml", "[0.001, 0.01, 0.1]", "[0.001, 0.01]");
     // What cannot be written is told, after the table.
     world.write("pics-are-here", "");
     world.change("p.yaml", "pics/f1", "pics-are-here/f1");
     let failed = world.run(&[]).code(1).says("failed to write the figure");
     assert!(failed.stdout.contains("(n=2)"), "{}", failed.stdout);
+}
+
+#[test]
+fn a_run_that_goes_on_after_a_failure_draws_what_is_there() {
+    let world = sweep();
+    // A learning rate at which the loss is no number any more.
+    world.change("p.yaml", "[0.001, 0.01]", "[0.001, 1e30]");
+    let svg = world.path("pics/f1.svg");
+    world.run(&["--keep-going"]).code(1).says("figure drawn of 2 of 4 results: ");
+    assert!(svg.exists());
+    std::fs::remove_file(&svg).expect("removed");
+    world.run(&[]).code(1).says("figure not drawn: 2 of 4 results are there: ");
+    assert!(!svg.exists());
+}
+
+#[test]
+fn the_same_file_compares_however_it_is_tokenised() {
+    let world = sweep();
+    world.change("p.yaml", "max_length: 32\n", "max_length: \"${length}\"\n");
+    world.change("p.yaml", "vars: {", "vars: {length: 32, test: test.jsonl, ");
+    world.change("p.yaml", "test: test.jsonl}\n", "test: \"${test}\"}\n");
+    world.change("p.yaml", "{rate: [0.001, 0.01],", "{length: [8, 32], test: [test.jsonl, other.jsonl],");
+    world.change("p.yaml", "rows: rate", "rows: length, columns: test");
+    world.change("p.yaml", "baseline: 0.001, figure: {bars: pics/f1}", "baseline: 8");
+    world.write("other.jsonl", &world.read("dev.jsonl"));
+    world.run(&[]).code(0);
+    let compared = |more: &[&str]| {
+        let args = [&["results", "p.yaml", "--format", "json"], more].concat();
+        let page: Value = serde_json::from_str(&world.tartan(&args).code(0).stdout).expect("json");
+        let cells = page["tables"][0]["cells"].as_array().expect("cells").clone();
+        cells.iter().filter(|cell| cell["comparison"]["pairs"] == 2).count()
+    };
+    assert_eq!(compared(&[]), 2);
+    // Another file is not the same texts.
+    assert_eq!(compared(&["--baseline", "test.jsonl"]), 0);
+    let page = world.tartan(&["results", "p.yaml", "--baseline", "test.jsonl"]).code(0).stdout;
+    assert!(page.contains("not compared: other texts"), "{page}");
 }
 
 #[test]
@@ -119,6 +171,11 @@ fn what_cannot_be_shown_is_said() {
     }
     world.change("p.yaml", "split: test}", "split: test, metrics: [macro_f1]}");
     world.tartan(&["results", "p.yaml", "test", "--metric", "accuracy"]).code(2).says("does not measure");
+    world
+        .tartan(&["results", "p.yaml", "--metric", "micro_f1"])
+        .code(2)
+        .says("no `evaluate` stage measures `micro_f1`")
+        .says("`test` measures macro_f1");
     world.change("p.yaml", "metric: test.macro_f1", "weights: model");
     world.change("p.yaml", ", baseline: 0.001, figure: {bars: pics/f1}", "");
     world.tartan(&["check", "p.yaml"]).code(2).says("`learn-weights` stage learns, and `model` is `train`");

@@ -100,8 +100,10 @@ pub(super) enum Key {
     Baseline(usize),
 }
 
-/// Begins a picture: its title and its legend. Returns where the legend ends.
+/// Begins a picture: its title and its legend, which is left out where it would tell nothing: of one series
+/// without a name. Returns where the legend ends.
 pub(super) fn begin(title: &str, size: Point, legend: &[(Key, &str)]) -> (Scene, f64) {
+    let legend = if let [(_, "")] = legend { &[] } else { legend };
     let mut scene = Scene { title: title.to_owned(), size, items: vec![] };
     let mut top = MARGIN;
     for line in glyphs::wrap(title, TITLE, size[0] - 2.0 * MARGIN) {

@@ -16,6 +16,8 @@ pub struct Steps {
     pub x: String,
     /// What is drawn against it: `weight`.
     pub y: String,
+    /// Where the values can be: the upright axis and the bands stay within. Values beyond are drawn none the less.
+    pub within: Option<[f64; 2]>,
     /// A picture each, row by row.
     pub panels: Vec<Panel>,
 }
@@ -65,7 +67,8 @@ pub(super) fn scene(steps: &Steps) -> Scene {
         .map(|panel| panel.trails.iter().map(|trail| (series(trail), means(trail))).collect())
         .collect();
     let points = || panels.iter().flatten().flat_map(|(_, points)| points);
-    let Some(y) = Axis::around(points().flat_map(|(_, sample)| sample.span())) else {
+    let spans = points().flat_map(|(_, sample)| band(sample, steps.within).unwrap_or([sample.mean; 2]));
+    let Some(y) = Axis::around(spans.clone()).map(|y| clipped(y, steps.within, spans)) else {
         return frame::without_data(scene, top);
     };
     let step = |of: Option<u64>| of.unwrap_or(0) as f64;
@@ -86,7 +89,7 @@ pub(super) fn scene(steps: &Steps) -> Scene {
             scene.text(frame::text(text.clone(), at, LABEL, Anchor::Start));
         }
         draw_ticks(&mut scene, &x, plot, i + grid.columns >= steps.panels.len());
-        draw_trails(&mut scene, plot, &x, &y, trails);
+        draw_trails(&mut scene, plot, [&x, &y], trails, steps.within);
     }
     let bottom = grid.plot(steps.panels.len() - 1).bottom;
     let (left, right) = (grid.left, WIDTH - MARGIN);
@@ -174,12 +177,34 @@ fn at(run: &[(u64, f64)], step: u64) -> Option<f64> {
     Some(low + (high - low) * (step - left) as f64 / (right - left) as f64)
 }
 
-fn draw_trails(scene: &mut Scene, plot: Plot, x: &Axis, y: &Axis, trails: &[Means]) {
+/// The band of ± one deviation, as far as values can be; the mean is always in it.
+fn band(sample: &Sample, within: Option<[f64; 2]>) -> Option<[f64; 2]> {
+    let [low, high] = within.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+    let mean = sample.mean;
+    sample.sd.map(|sd| [(mean - sd).max(low.min(mean)), (mean + sd).min(high.max(mean))])
+}
+
+/// An axis without the room beyond what values can be, unless one is there.
+fn clipped(axis: Axis, within: Option<[f64; 2]>, values: impl Iterator<Item = f64>) -> Axis {
+    let Some([low, high]) = within else { return axis };
+    let [low, high] =
+        values.fold([low, high], |[low, high], value| [f64::min(low, value), f64::max(high, value)]);
+    let (low, high) = (axis.low.max(low), axis.high.min(high));
+    axis.tight(low, high)
+}
+
+fn draw_trails(
+    scene: &mut Scene,
+    plot: Plot,
+    [x, y]: [&Axis; 2],
+    trails: &[Means],
+    within: Option<[f64; 2]>,
+) {
     let most = |points: &[(u64, Sample)]| points.iter().map(|(_, sample)| sample.n).max();
     let placed = |(step, sample): &(u64, Sample), most: Option<usize>| Place {
         x: x.place(*step as f64, plot.left, plot.right),
         y: plot.y(y, sample.mean),
-        band: sample.sd.map(|sd| [sample.mean - sd, sample.mean + sd].map(|value| plot.y(y, value))),
+        band: band(sample, within).map(|band| band.map(|value| plot.y(y, value))),
         all: Some(sample.n) == most,
     };
     let trails: Vec<(usize, Vec<Place>)> = trails

@@ -61,6 +61,7 @@ fn steps(panels: &[&str], objectives: &[&str], length: u64) -> Steps {
         x: "optimiser steps".to_owned(),
         y: "weight".to_owned(),
         panels: panels.iter().map(panel).collect(),
+        within: None,
     }
 }
 
@@ -308,6 +309,46 @@ fn weights_are_the_mean_over_the_runs_that_are_there() {
     let band = corners(forms(&scene, "band")[0]);
     let sd = 1000.0 * 2.0_f64.sqrt();
     assert!(band.iter().any(|point| close(value(point[1]), 2000.0 + sd)), "{band:?}");
+}
+
+#[test]
+fn weights_stay_between_none_and_all() {
+    let weights = |ends: &[f64]| {
+        let runs = ends.iter().map(|end| vec![(0, 0.5), (10, *end)]).collect();
+        let panel = Panel { name: "task".to_owned(), trails: vec![Trail { name: "w".to_owned(), runs }] };
+        Steps { panels: vec![panel], within: Some([0.0, 1.0]), ..Steps::default() }
+    };
+    // Of weights at 0 and 1 the deviation is 0.71: more than there is room for.
+    let scene = Figure::Steps(weights(&[0.0, 1.0, 1.0])).scene();
+    let ticks: Vec<&str> = texts(&scene)
+        .iter()
+        .filter(|text| text.anchor == Anchor::End)
+        .map(|text| text.words.as_str())
+        .collect();
+    assert_eq!((ticks.first(), ticks.last()), (Some(&"0.0"), Some(&"1.0")), "{ticks:?}");
+    let value = upright_scale(&scene);
+    let band = corners(forms(&scene, "band")[0]);
+    assert!(band.iter().all(|point| value(point[1]) > -1e-9 && value(point[1]) < 1.0 + 1e-9), "{band:?}");
+    // One objective alone always has all the weight: the axis ends there.
+    let mut alone = weights(&[1.0]);
+    alone.panels[0].trails[0].runs[0][0].1 = 1.0;
+    let scene = Figure::Steps(alone).scene();
+    let axis = corners(forms(&scene, "axis")[0]);
+    let line = corners(forms(&scene, "line")[0]);
+    assert!(close(axis[0][1].min(axis[1][1]), line[0][1]), "{axis:?} {line:?}");
+    // What is none the less beyond is in the picture.
+    let scene = Figure::Steps(weights(&[1.4])).scene();
+    let (axis, line) = (corners(forms(&scene, "axis")[0]), corners(forms(&scene, "line")[0]));
+    assert!(line.iter().all(|point| point[1] >= axis[0][1].min(axis[1][1]) - 1e-9), "{axis:?} {line:?}");
+}
+
+#[test]
+fn one_series_without_a_name_has_no_legend() {
+    for names in [&[""][..], &["one"], &["", "two"]] {
+        let scene = Figure::Bars(bars(&["a", "b"], names, false)).scene();
+        let keys = forms(&scene, "key").len();
+        assert_eq!(keys, if names == [""] { 0 } else { names.len() }, "{names:?}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ method   task-a               task-b
 ───────────────────────────────────────────────────────────
 ft       61.00 ± 1.00 (n=3)   82.00 ± 2.65 (n=3)
 mt       71.33 ± 1.53 (n=3)   81.00 ± 1.41 (n=2, 1 missing)
+best: not marked where results are missing or the values of seed differ.
 ";
     let table = made("method", "task", "seed", "");
     assert_eq!(text(&table, false), expected);
@@ -26,15 +27,17 @@ fn differences_stand_beside_one_column_of_scores() {
 | task | method | macro\\_f1 | difference from ft | 95% interval | p |
 | :--- | :--- | ---: | ---: | ---: | ---: |
 | task-a | ft | 61.00 ± 1.00 (n=3) |  |  |  |
-| task-a | mt | **71.33** ± 1.53 (n=3) | +10.33 | \\[+9.00, +12.00\\] | 0.25 |
-| task-b | ft | **82.00** ± 2.65 (n=3) |  |  |  |
+| task-a | mt | **71.33** ± 1.53 (n=3) | +10.33 | – | 0.25 |
+| task-b | ft | 82.00 ± 2.65 (n=3) |  |  |  |
 | task-b | mt | 81.00 ± 1.41 (n=2, 1 missing) | −1.50 | – | 1.00 |
+
+best: not marked where results are missing or the values of seed differ.
 
 p: paired permutation test by seed, two-sided, exact; not corrected for the number of comparisons.
 
 2 pairs cannot give a p below 0.50 (2/2ⁿ).
 
-95% interval: bootstrap of the mean difference, percentiles of 10,000 resamples; none of fewer than 3 pairs.
+95% interval: none of fewer than 5 pairs.
 ";
     assert_eq!(markdown(&made("task method", "", "seed", "method=ft")), expected);
 }
@@ -44,13 +47,13 @@ fn differences_have_a_table_of_their_own_beside_several_columns() {
     let expected = r"% \usepackage{booktabs}
 \begin{table}[t]
   \centering
-  \caption{Macro-F1 on test, \%, mean $\pm$ sd over seed. Best in bold.}
+  \caption{Macro-F1 on test, \%, mean $\pm$ sd over seed. Best in bold. Best: not marked where results are missing or the values of seed differ.}
   \label{tab:test-macro-f1}
   \begin{tabular}{lcc}
     \toprule
     method & task-a & task-b \\
     \midrule
-    ft & 61.00 $\pm$ 1.00 (n=3) & \textbf{82.00} $\pm$ 2.65 (n=3) \\
+    ft & 61.00 $\pm$ 1.00 (n=3) & 82.00 $\pm$ 2.65 (n=3) \\
     mt & \textbf{71.33} $\pm$ 1.53 (n=3) & 81.00 $\pm$ 1.41 (n=2, 1 missing) \\
     \bottomrule
   \end{tabular}
@@ -58,13 +61,13 @@ fn differences_have_a_table_of_their_own_beside_several_columns() {
 
 \begin{table}[t]
   \centering
-  \caption{Difference from ft, points [95\% interval], p. $p$: paired permutation test by seed, two-sided, exact; not corrected for the number of comparisons. 2 pairs cannot give a p below 0.50 (2/2$^n$). 95\% interval: bootstrap of the mean difference, percentiles of 10,000 resamples; none of fewer than 3 pairs.}
+  \caption{Difference from ft, points [95\% interval], p. $p$: paired permutation test by seed, two-sided, exact; not corrected for the number of comparisons. 2 pairs cannot give a p below 0.50 (2/2$^n$). 95\% interval: none of fewer than 5 pairs.}
   \label{tab:test-macro-f1-differences}
   \begin{tabular}{lcc}
     \toprule
     method & task-a & task-b \\
     \midrule
-    mt & +10.33 [+9.00, +12.00], p = 0.25 & $-$1.50, p = 1.00 \\
+    mt & +10.33, p = 0.25 & $-$1.50, p = 1.00 \\
     \bottomrule
   \end{tabular}
 \end{table}
@@ -85,6 +88,26 @@ fn what_is_the_same_everywhere_is_said_once() {
     let page = latex(&table);
     assert!(page.contains(r"\caption{50\% \& more\_: macro-F1"), "{page}");
     assert!(page.contains(r"a\_b\textbackslash{}c & "), "{page}");
+}
+
+#[test]
+fn what_is_not_compared_is_told() {
+    let page = text(&made("method", "task", "seed", "task=task-a"), false);
+    assert_eq!(page.matches("–\n").count(), 2, "{page}");
+    assert!(page.ends_with("–: not compared: other texts.\n"), "{page}");
+}
+
+#[test]
+fn intervals_say_how_they_were_made() {
+    let found = |differences: &[f64]| Comparison::of(differences).expect("pairs");
+    let (three, five) = (found(&[0.1, 0.2, 0.3]), found(&[0.1, 0.2, 0.3, 0.4, 0.5]));
+    let how = "95% interval: bootstrap-t of the mean difference, 10,000 resamples";
+    assert_eq!(interval_note(&[&five]), format!("{how}."));
+    assert_eq!(interval_note(&[&three, &five]), format!("{how}; none of fewer than 5 pairs."));
+    assert_eq!(
+        interval_note(&[&found(&[0.1; 6]), &five]),
+        format!("{how}; none where most differences are the same.")
+    );
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! Tables of scores that are made up here: `method=mt, task=a, seed=0` and a score.
 
 use super::*;
+use crate::digest::Digest;
 use crate::spec::{Axes, Spec};
+
+fn texts(name: &str) -> Texts {
+    Texts::of_file(Digest::of(name.as_bytes()))
+}
 
 /// The scores of `(values, score)` over `vars`; a score of its own node each, unless it is the same text.
 fn scores(vars: &[&str], lines: &[(&str, &str, Option<f64>)]) -> Scores {
@@ -11,9 +16,7 @@ fn scores(vars: &[&str], lines: &[(&str, &str, Option<f64>)]) -> Scores {
         node: NodeId(i),
         metric: (*metric).to_owned(),
         split: Some("test".into()),
-        data: Some(Digest::of(
-            values.split(' ').find(|value| value.starts_with("task")).unwrap_or("").as_bytes(),
-        )),
+        data: Some(texts(values.split(' ').find(|value| value.starts_with("task")).unwrap_or(""))),
         key: score.map(|_| Digest::of(values.as_bytes())),
         score: *score,
     });
@@ -54,6 +57,17 @@ fn sample() -> Scores {
     )
 }
 
+/// The sample with nothing missing.
+fn whole() -> Scores {
+    let mut scores = sample();
+    scores.seen[10].score = Some(0.81);
+    scores
+}
+
+fn best(table: &Table) -> Vec<bool> {
+    table.rows.iter().flat_map(|(_, cells)| cells.iter().map(|cell| cell.best)).collect()
+}
+
 /// The sample as a table.
 pub(in crate::report) fn made(rows: &str, columns: &str, over: &str, baseline: &str) -> Table {
     arrange(&report(rows, columns, over, baseline), sample())
@@ -74,24 +88,73 @@ fn rows_columns_and_cells() {
     assert!((cell.deviation().expect("sd") - 0.01).abs() < 1e-12);
     let holes = &table.rows[1].1[1];
     assert_eq!((holes.scores.len(), holes.missing, table.missing()), (2, 1, 1));
-    // A column each: `mt` is best on task a, and `ft` (82.00) on task b, where `mt` has 81.00.
-    let best: Vec<bool> =
-        table.rows.iter().flat_map(|(_, cells)| cells.iter().map(|cell| cell.best)).collect();
-    assert_eq!(best, [false, true, true, false]);
+    // A column each: `mt` is best on task a. On task b it lacks a result.
+    assert_eq!((best(&table), table.unranked), (vec![false, false, true, false], true));
 }
 
 #[test]
 fn scores_on_other_texts_do_not_compete() {
-    let table = arrange(&report("task method", "", "seed", ""), sample());
+    let table = arrange(&report("task method", "", "seed", ""), whole());
     let rows: Vec<Line> = table.rows.iter().map(|(line, _)| line.clone()).collect();
     assert_eq!(values(&rows), ["task-a ft", "task-a mt", "task-b ft", "task-b mt"]);
-    let best: Vec<bool> = table.rows.iter().map(|(_, cells)| cells[0].best).collect();
-    assert_eq!(best, [false, true, true, false]);
+    assert_eq!(best(&table), [false, true, true, false]);
     // With the methods side by side, each row has its best.
-    let table = arrange(&report("task", "method", "seed", ""), sample());
-    let best: Vec<bool> =
-        table.rows.iter().flat_map(|(_, cells)| cells.iter().map(|cell| cell.best)).collect();
-    assert_eq!(best, [false, true, true, false]);
+    let table = arrange(&report("task", "method", "seed", ""), whole());
+    assert_eq!(best(&table), [false, true, true, false]);
+}
+
+#[test]
+fn what_lacks_results_neither_wins_nor_loses() {
+    // `mt` would have the better mean, of the two seeds that are there.
+    let mut scores = whole();
+    scores.seen[9].score = Some(0.95);
+    scores.seen[10].score = None;
+    let table = arrange(&report("method", "task", "seed", ""), scores.clone());
+    assert_eq!((best(&table), table.unranked), (vec![false, false, true, false], true));
+    // Nor where a cell has nothing at all.
+    scores.seen.iter_mut().skip(9).for_each(|seen| seen.score = None);
+    let table = arrange(&report("method", "task", "seed", ""), scores.clone());
+    assert_eq!((best(&table), table.unranked), (vec![false, false, true, false], true));
+    // Nor where it was averaged over other seeds.
+    let mut others = whole();
+    others.seen.remove(11);
+    let table = arrange(&report("method", "task", "seed", ""), others);
+    assert_eq!((best(&table), table.unranked), (vec![false, false, true, false], true));
+    // Before anything has run there is nothing to say.
+    scores.seen.iter_mut().for_each(|seen| seen.score = None);
+    assert!(!arrange(&report("method", "task", "seed", ""), scores).unranked);
+    assert!(!arrange(&report("method", "task", "seed", ""), whole()).unranked);
+}
+
+#[test]
+fn what_prints_alike_is_equally_good() {
+    let lines = |a: f64, b: f64| {
+        let scores = scores(&["method"], &[("ft", "macro_f1", Some(a)), ("mt", "macro_f1", Some(b))]);
+        let table = arrange(&report("method", "", "", ""), scores);
+        (best(&table), percent(a) == percent(b))
+    };
+    // 12.35 and 12.35 on the page: times a hundred, 0.12345 is just above the half.
+    assert_eq!(lines(0.123_45, 0.123_46), (vec![true, true], true));
+    assert_eq!(lines(0.123_44, 0.123_46), (vec![false, true], false));
+    for thousandths in 0..1000 {
+        let (a, b) = (f64::from(thousandths) / 1e3 + 5e-5, f64::from(thousandths) / 1e3 + 6e-5);
+        let (best, alike) = lines(a, b);
+        assert_eq!(best, [alike, true], "{a} prints as {}, {b} as {}", percent(a), percent(b));
+    }
+}
+
+#[test]
+fn scores_on_other_texts_are_not_compared() {
+    // Task b is another file than task a: a baseline of one says nothing about the other.
+    let table = arrange(&report("method", "task", "seed", "task=task-a"), whole());
+    for (_, cells) in &table.rows {
+        assert!(cells[0].is_baseline && cells[0].apart.is_none());
+        assert_eq!((&cells[1].comparison, cells[1].apart), (&None, Some(Apart::Texts)));
+    }
+    let mut same = whole();
+    same.seen.iter_mut().for_each(|seen| seen.data = Some(texts("one file")));
+    let table = arrange(&report("method", "task", "seed", "task=task-a"), same);
+    assert!(table.rows.iter().all(|(_, cells)| cells[1].comparison.is_some() && cells[1].apart.is_none()));
 }
 
 #[test]
