@@ -301,8 +301,8 @@ fn what_helps_the_end_task_outweighs_noise() {
             batch: 12,
         };
         // The end-task's labels under other names, and labels that say nothing of their texts.
-        let same = |text: usize| i32::from(text % 2 == 0);
-        let dealt_out = |text: usize| i32::from((text / 2) % 2 == 0);
+        let same = |text: usize| i32::from(text.is_multiple_of(2));
+        let dealt_out = |text: usize| i32::from((text / 2).is_multiple_of(2));
         job.tasks[1] = labelled("same", &same);
         job.tasks[2] = labelled("dealt out", &dealt_out);
         let weights = run(&job).summary.weights;
