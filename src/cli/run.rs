@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::pipeline::{self, TargetChoice};
 use super::{Exit, Fault, out, plan, results};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, without_query};
 use crate::event::{Event, Level};
 use crate::exec::{self, DeviceChoice, Options, Stop, known};
 use crate::report::{EventLog, Progress, ReportError};
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         keep_going: args.keep_going,
         force,
         worker: worker(),
-        command: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        command: command.iter().map(|word| recorded(&word.to_string_lossy())).collect(),
         git_commit: git_commit(&args.target.pipeline),
     };
     let stop = Stop::install()
@@ -129,6 +129,11 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     } else {
         Exit::Done
     })
+}
+
+/// A word of the command as records keep it: a URL's query may hold a token.
+fn recorded(word: &str) -> String {
+    if word.contains("://") { without_query(word) } else { word.to_owned() }
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -155,7 +155,7 @@ fn serve(
             write!(head, "HTTP/1.1 200 OK\r\n{tag_line}Connection: close\r\n\r\n")?;
             let Act::Unmeasured(bytes) = act else {
                 loop {
-                    send(body)?
+                    send(body)?;
                 }
             };
             return send(&body[..bytes.min(body.len())]);
