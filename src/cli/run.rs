@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::figures::IfMissing;
 use super::pipeline::{self, TargetChoice};
 use super::{Exit, Fault, figures, out, plan, results};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, without_query};
 use crate::event::{Event, Level};
 use crate::exec::{self, DeviceChoice, Options, Stop, known};
 use crate::report::{EventLog, Progress, ReportError};
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         keep_going: args.keep_going,
         force,
         worker: worker(),
-        command: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        command: command.iter().map(|word| recorded(&word.to_string_lossy())).collect(),
         git_commit: git_commit(&args.target.pipeline),
     };
     let stop = Stop::install()
@@ -131,6 +131,11 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     } else {
         Exit::Done
     })
+}
+
+/// A word of the command as records keep it: a URL's query may hold a token.
+fn recorded(word: &str) -> String {
+    if word.contains("://") { without_query(word) } else { word.to_owned() }
 }
 
 fn positive(text: &str) -> Result<usize, String> {
