@@ -18,7 +18,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("cli", &["action", "diag", "digest", "event", "exec", "plan", "report", "spec", "store"]),
     ("learn", &["action", "diag", "digest", "event", "data", "store"]),
     ("stage", &["action", "diag", "digest", "event", "data", "store", "learn"]),
-    ("bin", &["action", "event", "stage", "learn"]),
+    ("bin", &["action", "event", "store", "stage", "learn"]),
 ];
 
 /// Libraries that only one room may know.
