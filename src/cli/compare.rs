@@ -1,16 +1,16 @@
 //! `tartan compare`: two results side by side.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::pipeline::{Loaded, Which, store_root};
 use super::{Exit, Fault, out};
 use crate::action::Metric;
 use crate::diag::{Diagnostic, nearest};
-use crate::exec::{NodeStatus, Status, known};
+use crate::exec::{NodeStatus, known};
 use crate::plan::NodeId;
-use crate::report::compare::{Library, Pair, Section, compare};
-use crate::store::{Record, Store};
+use crate::report::compare::{Library, Made, Pair, Section, compare};
+use crate::store::Store;
 
 const EXAMPLES: &str = "\
 A result is named by
@@ -60,16 +60,32 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     if pipeline.is_some() && args.which.pipeline.is_some() {
         return Err(wrong("the pipeline is named twice", "leave out `--pipeline`"));
     }
-    let (store, library, a, b) = if let (None, Some(a), Some(b)) = (&pipeline, hex(a), hex(b)) {
-        by_keys(args, a, b)?
-    } else {
-        let which = Which { pipeline: pipeline.or(args.which.pipeline.clone()), ..args.which.clone() };
-        by_names(&which.load()?, a, b)?
-    };
-    let sections = compare(&a, &b, &library, &store, args.all)?;
+    let pipeline = pipeline.or(args.which.pipeline.clone());
+    if let (None, Some(a), Some(b)) = (&pipeline, hex(a), hex(b)) {
+        let store = Store::open(&store_root(Path::new("."), &args.which.choice))?;
+        let library = Library::new(store.all_records()?);
+        // A name that looks like a key is looked up in the pipeline of the last run when there is no such key.
+        if let (Some(a), Some(b)) = (by_key(&library, a)?, by_key(&library, b)?) {
+            return show(args, a, b, &library, &store);
+        }
+    }
+    let loaded = Which { pipeline, ..args.which.clone() }.load()?;
+    let status = known(&loaded.plan, &loaded.store, &BTreeSet::new())?;
+    let keys = status.iter().filter_map(|(id, status)| match status {
+        NodeStatus::Cached(record) => Some((id, record.key)),
+        _ => None,
+    });
+    let library = Library::new(loaded.store.all_records()?).with_plan(&loaded.plan, keys.collect());
+    show(args, named(&loaded, &library, a)?, named(&loaded, &library, b)?, &library, &loaded.store)
+}
+
+/// Prints the comparison.
+fn show(args: &Args, a: Made, b: Made, library: &Library, store: &Store) -> Result<Exit, Fault> {
+    let sections = compare(a, b, library, store, args.all)?;
+    let (a, b) = (a.record.key, b.record.key);
     match args.format {
         Format::Json => {
-            let page = serde_json::json!({"version": 1, "a": a.key, "b": b.key, "sections": sections});
+            let page = serde_json::json!({"version": 1, "a": a, "b": b, "sections": sections});
             let text = serde_json::to_string_pretty(&page).map_err(|error| {
                 Fault::failed(format!("failed to write the comparison as JSON: {error}"), None)
             })?;
@@ -78,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         Format::Text => out::bytes(text(&sections).as_bytes()),
         Format::Markdown => out::bytes(markdown(&sections).as_bytes()),
     }
-    if a.key == b.key {
+    if a == b {
         out::note("both are the same result");
     }
     Ok(Exit::Done)
@@ -88,58 +104,38 @@ fn wrong(message: impl Into<String>, help: impl Into<String>) -> Fault {
     Fault::wrong(vec![Diagnostic::error(message).help(help)])
 }
 
-type Found = (Store, Library, Record, Record);
-
 /// The first digits of a key, if it can be some.
 fn hex(text: &str) -> Option<&str> {
     (text.len() >= 4 && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))).then_some(text)
 }
 
-/// Two records by their keys: no pipeline is needed. A name that looks like a key is looked up in the pipeline
-/// of the last run when there is no such key.
-fn by_keys(args: &Args, a: &str, b: &str) -> Result<Found, Fault> {
-    let root = match &args.which.pipeline {
-        Some(file) => store_root(file, &args.which.choice),
-        None => store_root(Path::new("."), &args.which.choice),
-    };
-    let store = Store::open(&root)?;
-    let library = Library::new(store.all_records()?, BTreeMap::new());
-    if library.with_prefix(a).is_empty() || library.with_prefix(b).is_empty() {
-        let loaded = args.which.load()?;
-        return by_names(&loaded, a, b);
-    }
-    let (a, b) = (by_key(&library, a)?.clone(), by_key(&library, b)?.clone());
-    Ok((store, library, a, b))
-}
-
-fn by_key<'a>(library: &'a Library, prefix: &str) -> Result<&'a Record, Fault> {
+/// The result whose key begins so; none where none does.
+fn by_key<'a>(library: &'a Library, prefix: &str) -> Result<Option<Made<'a>>, Fault> {
     match library.with_prefix(prefix).as_slice() {
-        [record] => Ok(record),
-        [] => Err(wrong(format!("no key begins with `{prefix}`"), "`tartan why STAGE` prints a stage's key")),
+        [] => Ok(None),
+        [made] => Ok(Some(*made)),
         several => {
-            let keys =
-                several.iter().map(|record| format!("{} ({})", record.key.short(), library.name(record)));
-            Err(ambiguous(prefix, keys.collect(), "give more digits"))
+            let name = |made: &Made| format!("{} ({})", made.record.key.short(), library.name(*made));
+            Err(ambiguous(prefix, several.iter().map(name).collect(), "give more digits"))
         }
     }
 }
 
-fn by_names(loaded: &Loaded, a: &str, b: &str) -> Result<Found, Fault> {
-    let status = known(&loaded.plan, &loaded.store, &BTreeSet::new())?;
-    let names = status.iter().filter_map(|(id, status)| match status {
-        NodeStatus::Cached(record) => Some((record.key, loaded.plan.node(id).name.clone())),
-        _ => None,
-    });
-    let library = Library::new(loaded.store.all_records()?, names.collect());
-    let find = |text: &str| -> Result<Record, Fault> {
-        if let Some(prefix) = hex(text).filter(|prefix| !library.with_prefix(prefix).is_empty()) {
-            return by_key(&library, prefix).cloned();
-        }
-        let id = node(loaded, text)?;
-        record(loaded, &status, id)
-    };
-    let (a, b) = (find(a)?, find(b)?);
-    Ok((loaded.store.clone(), library, a, b))
+/// The result that is meant in a pipeline: by its key, or by its stage and point.
+fn named<'a>(loaded: &Loaded, library: &'a Library, text: &str) -> Result<Made<'a>, Fault> {
+    if let Some(prefix) = hex(text)
+        && let Some(made) = by_key(library, prefix)?
+    {
+        return Ok(made);
+    }
+    let id = node(loaded, text)?;
+    library.of_node(id).ok_or_else(|| {
+        let node = loaded.plan.node(id);
+        wrong(
+            format!("there is no result of `{}` yet", node.name),
+            format!("`tartan run {} {}` makes it", loaded.spec.file.display(), node.stage),
+        )
+    })
 }
 
 /// The node that is meant by a stage, a stage and a point, a point, or a node's name.
@@ -213,17 +209,6 @@ fn ambiguous(text: &str, names: Vec<String>, help: &str) -> Fault {
     Fault::wrong(vec![fault.help(help)])
 }
 
-fn record(loaded: &Loaded, status: &Status, id: NodeId) -> Result<Record, Fault> {
-    let node = loaded.plan.node(id);
-    match status.node(id) {
-        NodeStatus::Cached(record) => Ok((**record).clone()),
-        _ => Err(wrong(
-            format!("there is no result of `{}` yet", node.name),
-            format!("`tartan run {} {}` makes it", loaded.spec.file.display(), node.stage),
-        )),
-    }
-}
-
 /// A line of the page: what, left, right, difference; `title` for a section's first line.
 struct Row {
     title: bool,
@@ -254,6 +239,9 @@ fn rows(sections: &[Section]) -> Vec<Row> {
             ];
             rows.push(Row { title: false, cells });
         };
+        if let Some(pair) = &section.others {
+            plain(pair, "", String::new());
+        }
         for pair in &section.outcomes {
             let (pair, difference) = in_percent(pair);
             plain(&pair, "–", difference);
@@ -369,6 +357,7 @@ mod tests {
             kind: kind.into(),
             a: Some("left".into()),
             b: b.map(str::to_owned),
+            others: None,
             parameters: vec![],
             files: vec![],
             outcomes: vec![],

@@ -1,13 +1,18 @@
 //! Two results side by side: what differs in what they were made by, all the way up.
 //!
-//! Works on records alone: who made an input is found by its content, so two results compare whatever
-//! pipelines they are from, also long after those have changed. Inputs of the same content are not looked
-//! into: what they came from made no difference.
+//! Works on records, and on a plan where there is one: two results compare whatever pipelines they are from,
+//! also long after those have changed. Inputs of the same content are not looked into: what they came from made
+//! no difference.
+
+mod library;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
+
+pub use library::{Library, Made};
+use library::{Slot, SlotName};
 
 use super::changes::flatten;
 use super::scores::{ReportError, artifact};
@@ -37,6 +42,8 @@ pub struct Section {
     pub a: Option<String>,
     /// On the right.
     pub b: Option<String>,
+    /// Other results that are the same bytes, where no plan says whose were read.
+    pub others: Option<Pair>,
     /// Parameters.
     pub parameters: Vec<Pair>,
     /// Inputs that no record of the store made: the user's own files, by their digests.
@@ -45,79 +52,19 @@ pub struct Section {
     pub outcomes: Vec<Pair>,
 }
 
-/// Every record, and who made what.
-#[derive(Debug, Default)]
-pub struct Library {
-    records: BTreeMap<Digest, Record>,
-    makers: BTreeMap<Digest, Vec<Digest>>,
-    names: BTreeMap<Digest, String>,
-}
-
-impl Library {
-    /// All records of a store. `names` gives the stages' names in the pipeline at hand, by key; other records
-    /// are called as they were when they were made.
-    pub fn new(records: Vec<Record>, names: BTreeMap<Digest, String>) -> Self {
-        let mut makers: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
-        for record in &records {
-            for output in record.outputs.values() {
-                makers.entry(output.digest).or_default().push(record.key);
-            }
-        }
-        Self { records: records.into_iter().map(|record| (record.key, record)).collect(), makers, names }
-    }
-
-    /// The records whose keys begin so.
-    pub fn with_prefix(&self, prefix: &str) -> Vec<&Record> {
-        self.records.values().filter(|record| record.key.hex().starts_with(prefix)).collect()
-    }
-
-    /// What to call a record.
-    pub fn name(&self, record: &Record) -> String {
-        self.names.get(&record.key).unwrap_or(&record.provenance.stage).clone()
-    }
-
-    /// Who made some of these inputs of `of`: who made most of them, for some files (a configuration) are the
-    /// same bytes whoever makes them. Of several one of the pipeline at hand, then of the pipeline that made
-    /// `of`, then the youngest that is not younger than `of`.
-    fn maker(&self, inputs: &BTreeMap<String, Digest>, of: &Record) -> Option<&Record> {
-        let keys: BTreeSet<&Digest> =
-            inputs.values().filter_map(|input| self.makers.get(input)).flatten().collect();
-        let makers = keys.into_iter().filter_map(|key| self.records.get(key));
-        let made =
-            |maker: &Record| inputs.iter().filter(|(role, input)| has_made(maker, role, input)).count();
-        makers.filter(|maker| maker.key != of.key && made(maker) > 0).max_by_key(|maker| {
-            let started = maker.provenance.started;
-            let before = started <= of.provenance.started;
-            (
-                made(maker),
-                self.names.contains_key(&maker.key),
-                maker.provenance.pipeline == of.provenance.pipeline,
-                before,
-                if before { started } else { u64::MAX - started },
-                maker.key,
-            )
-        })
-    }
-}
-
-/// Whether a record made the input in a role. An input is called in its folder as its maker calls it.
-fn has_made(maker: &Record, role: &str, input: &Digest) -> bool {
-    let file = role.rsplit('/').next().unwrap_or(role);
-    maker.outputs.get(file).is_some_and(|output| output.digest == *input)
-}
-
 /// Compares two results, and what they came from. `all`: also what is the same.
 pub fn compare(
-    a: &Record,
-    b: &Record,
+    a: Made,
+    b: Made,
     library: &Library,
     store: &Store,
     all: bool,
 ) -> Result<Vec<Section>, ReportError> {
     let mut sections = vec![];
     let mut seen = BTreeSet::new();
-    let mut open = vec![(String::new(), Some(a), Some(b))];
-    while let Some((role, a, b)) = open.pop() {
+    let mut open = vec![(String::new(), Some(a), Some(b), None)];
+    while let Some((role, made_a, made_b, others)) = open.pop() {
+        let (a, b) = (made_a.map(|a| a.record), made_b.map(|b| b.record));
         let (left, right) = (a.map(|a| a.key), b.map(|b| b.key));
         // What one side has here and the other one elsewhere has been compared there.
         let elsewhere = match (left, right) {
@@ -133,8 +80,9 @@ pub fn compare(
         let alike = a.zip(b).is_none_or(|(a, b)| a.manifest.kind == b.manifest.kind);
         let mut section = Section {
             kind: kinds(a, b),
-            a: a.map(|record| library.name(record)),
-            b: b.map(|record| library.name(record)),
+            a: made_a.map(|made| library.name(made)),
+            b: made_b.map(|made| library.name(made)),
+            others,
             parameters: if alike { pairs(&parameters(a, both), &parameters(b, both), all) } else { vec![] },
             files: vec![],
             outcomes: if alike {
@@ -145,7 +93,10 @@ pub fn compare(
             role: role.clone(),
         };
         // What only one side has is not looked into: there is nothing to compare it with.
-        let (of_a, of_b) = if both { (slots(a, library), slots(b, library)) } else { Default::default() };
+        let (of_a, of_b) = match made_a.zip(made_b) {
+            Some((a, b)) => (library.slots(a), library.slots(b)),
+            None => Default::default(),
+        };
         let mut found = vec![];
         for (slot, a, b) in aligned(of_a, of_b) {
             if a.digests() == b.digests() && !all {
@@ -160,7 +111,7 @@ pub fn compare(
                 continue;
             }
             let path = if role.is_empty() { slot.role } else { format!("{role} › {}", slot.role) };
-            found.push((path, a.maker, b.maker));
+            found.push((path, a.maker, b.maker, alternatives(&a, &b, library)));
         }
         // The one that comes first is looked into first.
         open.extend(found.into_iter().rev());
@@ -176,56 +127,25 @@ pub fn compare(
     Ok(sections)
 }
 
+/// Who else may have made what two slots hold.
+fn alternatives(a: &Slot, b: &Slot, library: &Library) -> Option<Pair> {
+    const SHOWN: usize = 3;
+    let listed = |slot: &Slot| {
+        let name = |made: &Made| format!("{} {}", library.name(*made), made.record.key.short());
+        let mut names: Vec<String> = slot.others.iter().take(SHOWN).map(name).collect();
+        if slot.others.len() > SHOWN {
+            names.push(format!("{} more", slot.others.len() - SHOWN));
+        }
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let pair = Pair { name: "may also be".to_owned(), a: listed(a), b: listed(b) };
+    (pair.a.is_some() || pair.b.is_some()).then_some(pair)
+}
+
 fn kinds(a: Option<&Record>, b: Option<&Record>) -> String {
     let mut kinds: Vec<&str> = a.iter().chain(&b).map(|record| record.manifest.kind.as_str()).collect();
     kinds.dedup();
     kinds.join(" / ")
-}
-
-/// Where a record's inputs come from: those of one role from one maker.
-#[derive(Clone, Debug, Default)]
-struct Slot<'a> {
-    maker: Option<&'a Record>,
-    files: BTreeMap<String, Digest>,
-}
-
-impl Slot<'_> {
-    fn digests(&self) -> Vec<&Digest> {
-        self.files.values().collect()
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct SlotName {
-    role: String,
-    kind: Option<String>,
-}
-
-/// The inputs, grouped: `end_task/objective.json` and `end_task/train.safetensors` are both of `end_task`,
-/// from an objective and from a tokenize stage.
-fn slots<'a>(record: Option<&'a Record>, library: &'a Library) -> BTreeMap<SlotName, Slot<'a>> {
-    let mut folders: BTreeMap<String, BTreeMap<String, Digest>> = BTreeMap::new();
-    for (role, digest) in record.iter().flat_map(|record| &record.manifest.inputs) {
-        let folder = role.rsplit_once('/').map_or(role.as_str(), |(folder, _)| folder);
-        folders.entry(folder.to_owned()).or_default().insert(role.clone(), *digest);
-    }
-    let mut slots: BTreeMap<SlotName, Slot> = BTreeMap::new();
-    for (folder, mut files) in folders {
-        // An encoder and a tokenizer read the user's own files, which other stages may have copied.
-        let own = record.is_some_and(|record| record.manifest.kind == "encoder") || folder == "source";
-        while let Some(maker) = record.filter(|_| !own).and_then(|record| library.maker(&files, record)) {
-            let (made, rest) = files.into_iter().partition(|(role, input)| has_made(maker, role, input));
-            let name = SlotName { role: folder.clone(), kind: Some(maker.manifest.kind.clone()) };
-            let slot = slots.entry(name).or_insert_with(|| Slot { maker: Some(maker), ..Slot::default() });
-            slot.files.extend::<BTreeMap<_, _>>(made);
-            files = rest;
-        }
-        for (role, digest) in files {
-            let slot = Slot { maker: None, files: [(role.clone(), digest)].into() };
-            slots.insert(SlotName { role, kind: None }, slot);
-        }
-    }
-    slots
 }
 
 /// Slots of the same name side by side. Auxiliary objectives are numbered in the order of their list: those
@@ -305,130 +225,4 @@ fn pairs(a: &[(String, String)], b: &[(String, String)], all: bool) -> Vec<Pair>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::action::Manifest;
-    use crate::store::{Output, Provenance};
-    use serde_json::json;
-
-    /// A record of `kind` that read `inputs` and wrote `outputs`: pairs of a role and a content.
-    fn record(
-        name: &str,
-        kind: &str,
-        parameters: Value,
-        inputs: &[(&str, &str)],
-        outputs: &[(&str, &str)],
-    ) -> Record {
-        let digest = |text: &str| Digest::of(text.as_bytes());
-        let inputs = inputs.iter().map(|(role, text)| ((*role).to_owned(), digest(text))).collect();
-        let manifest = Manifest { kind: kind.to_owned(), revision: 1, parameters, inputs };
-        let output = |text: &str| Output { digest: digest(text), size: 1 };
-        Record {
-            key: manifest.key(),
-            manifest,
-            outputs: outputs.iter().map(|(file, text)| ((*file).to_owned(), output(text))).collect(),
-            provenance: Provenance { stage: name.to_owned(), ..Provenance::default() },
-        }
-    }
-
-    fn pair(name: &str, a: &str, b: &str) -> Pair {
-        Pair { name: name.into(), a: Some(a.into()), b: Some(b.into()) }
-    }
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path()).expect("a store");
-        (folder, store)
-    }
-
-    const CONFIG: (&str, &str) = ("config.json", "config");
-
-    fn encoder(name: &str, seed: u64) -> Record {
-        let outputs = [CONFIG, ("model.safetensors", name)];
-        record(name, "encoder", json!({"seed": seed}), &[CONFIG], &outputs)
-    }
-
-    fn train(name: &str, lr: f64, init: &str, auxiliary: &[&str]) -> Record {
-        let mut inputs = vec![
-            ("init/config.json".to_owned(), "config"),
-            ("init/model.safetensors".to_owned(), init),
-            ("end_task/objective.json".to_owned(), "end-task"),
-        ];
-        let objectives = auxiliary.iter().enumerate();
-        inputs.extend(objectives.map(|(i, of)| (format!("auxiliary/{i}/objective.json"), *of)));
-        let inputs: Vec<(&str, &str)> = inputs.iter().map(|(role, text)| (role.as_str(), *text)).collect();
-        let outputs = [CONFIG, ("model.safetensors", name)];
-        record(name, "train", json!({"body": {"lr": lr}, "seed": 1}), &inputs, &outputs)
-    }
-
-    fn test(name: &str, model: &str) -> Record {
-        let inputs = [("model/config.json", "config"), ("model/model.safetensors", model)];
-        record(name, "evaluate", json!({}), &inputs, &[])
-    }
-
-    #[test]
-    fn what_differs_is_found_all_the_way_up() {
-        let objective = |name: &str, mask: f64| {
-            record(name, "objective", json!({"mlm": {"mask": mask}}), &[], &[("objective.json", name)])
-        };
-        let (a, b) = (test("test a", "one"), test("test b", "two"));
-        let records = vec![
-            encoder("e1", 1),
-            encoder("e2", 2),
-            objective("tapt", 0.15),
-            objective("dapt", 0.2),
-            objective("wide", 0.3),
-            // Every model has the same configuration: the weights say who made it.
-            train("one", 0.1, "e1", &["tapt", "dapt"]),
-            train("two", 0.2, "e2", &["wide", "tapt"]),
-            a.clone(),
-            b.clone(),
-        ];
-        let library = Library::new(records, [(a.key, "test (seed=0)".to_owned())].into());
-        let (_folder, store) = store();
-        let sections = compare(&a, &b, &library, &store, false).expect("a comparison");
-        let sides: Vec<_> =
-            sections.iter().map(|s| (s.role.as_str(), s.a.as_deref(), s.b.as_deref())).collect();
-        let expected = [
-            ("", Some("test (seed=0)"), Some("test b")),
-            ("model", Some("one"), Some("two")),
-            // `tapt` is in both lists, if at other places: it is no difference.
-            ("model › auxiliary/0", None, Some("wide")),
-            ("model › auxiliary/1", Some("dapt"), None),
-            ("model › init", Some("e1"), Some("e2")),
-        ];
-        assert_eq!(sides, expected);
-        assert_eq!(sections[1].parameters, [pair("body.lr", "0.1", "0.2")]);
-        assert_eq!(sections[4].parameters, [pair("seed", "1", "2")]);
-        let all = compare(&a, &b, &library, &store, true).expect("a comparison");
-        assert!(all[1].parameters.contains(&pair("seed", "1", "1")), "{all:?}");
-        // The same result: nothing to say but its name.
-        assert_eq!(compare(&a, &a, &library, &store, false).expect("a comparison").len(), 1);
-    }
-
-    #[test]
-    fn a_trained_model_meets_an_encoder_without_a_list_of_parameters() {
-        let (a, b) = (train("one", 0.1, "e1", &[]), train("two", 0.1, "one", &[]));
-        let library = Library::new(vec![encoder("e1", 1), a.clone(), b.clone()], BTreeMap::new());
-        let (_folder, store) = store();
-        let sections = compare(&a, &b, &library, &store, false).expect("a comparison");
-        assert_eq!((sections.len(), sections[1].kind.as_str()), (2, "encoder / train"), "{sections:?}");
-        assert!(sections[1].parameters.is_empty());
-    }
-
-    #[test]
-    fn a_users_files_differ_by_their_digests() {
-        let tokens = |text: &str| {
-            record(text, "tokenize", json!({}), &[("source/train", text)], &[("train.safetensors", text)])
-        };
-        let (a, b) = (tokens("x"), tokens("y"));
-        // Another stage has written the very bytes of the user's file.
-        let copy = record("copy", "export", json!({}), &[], &[("train", "x")]);
-        let library = Library::new(vec![a.clone(), b.clone(), copy], BTreeMap::new());
-        let (_folder, store) = store();
-        let sections = compare(&a, &b, &library, &store, false).expect("a comparison");
-        assert_eq!(sections.len(), 1);
-        assert_eq!(sections[0].files[0].name, "source/train");
-        assert_eq!(sections[0].files[0].a, Some(Digest::of(b"x").short()));
-    }
-}
+mod tests;
