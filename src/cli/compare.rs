@@ -246,12 +246,18 @@ fn rows(sections: &[Section]) -> Vec<Row> {
             let (pair, difference) = in_percent(pair);
             plain(&pair, "–", difference);
         }
-        let absent = if section.kind.contains('/') { "–" } else { "default" };
         for pair in &section.parameters {
+            // Weights that are learned and those that are not have no settings in common.
+            let is_other = section.kind.contains('/') && pair.name.starts_with("weights.");
+            let absent = if is_other { "–" } else { "default" };
             plain(pair, absent, String::new());
         }
         for pair in &section.files {
             plain(&Pair { name: format!("file {}", pair.name), ..pair.clone() }, "–", String::new());
+        }
+        if let Some(remark) = section.remark {
+            let cells = [remark.to_owned(), String::new(), String::new(), String::new()];
+            rows.push(Row { title: false, cells });
         }
     }
     rows
@@ -292,7 +298,13 @@ fn text(sections: &[Section]) -> String {
     let rows = rows(sections);
     let width = |column: usize| {
         let indent = |row: &Row| if column == 0 && !row.title { 2 } else { 0 };
-        rows.iter().map(|row| row.cells[column].chars().count() + indent(row)).max().unwrap_or(0)
+        // A remark has the line to itself.
+        let is_remark = |row: &&Row| row.cells[1..].iter().all(String::is_empty);
+        rows.iter()
+            .filter(|row| !is_remark(row))
+            .map(|row| row.cells[column].chars().count() + indent(row))
+            .max()
+            .unwrap_or(0)
     };
     let widths = [width(0), width(1), width(2)];
     let mut text = String::new();
@@ -361,6 +373,7 @@ mod tests {
             parameters: vec![],
             files: vec![],
             outcomes: vec![],
+            remark: None,
         };
         let mut sections =
             vec![section("", "evaluate", Some("right")), section("model", "train", Some("other"))];
@@ -372,17 +385,32 @@ mod tests {
             parameters: vec![pair("seed", Some("1"), None)],
             ..section("init", "train", None)
         });
+        sections.push(Section {
+            parameters: vec![pair("weights.meta.lr", Some("1"), None), pair("patience", None, Some("2"))],
+            others: Some(pair("may also be", None, Some("body 12"))),
+            ..section("x", "learn-weights / train", Some("body"))
+        });
+        let remark = Some("a line of its own, however long it is");
+        sections.push(Section { remark, ..section("init", "encoder / train", Some("other")) });
         let expected = "\
-evaluate              left            right
-  macro_f1            50.00           75.00    +25.00
+evaluate                    left            right
+  macro_f1                  50.00           75.00     +25.00
 
-model (train)         left            other
-  weights             [0.3333, 0.5]   0.1235
-  body.lr             default         0.1
-  file source/train   aa              bb
+model (train)               left            other
+  weights                   [0.3333, 0.5]   0.1235
+  body.lr                   default         0.1
+  file source/train         aa              bb
 
-init (train)          left            –
-  seed                1
+init (train)                left            –
+  seed                      1
+
+x (learn-weights / train)   left            body
+  may also be                               body 12
+  weights.meta.lr           1               –
+  patience                  default         2
+
+init (encoder / train)      left            other
+  a line of its own, however long it is
 ";
         assert_eq!(text(&sections), expected);
         assert!(markdown(&sections).contains("| macro\\_f1 | 50.00 | 75.00 | +25.00 |\n| **model (train)**"));

@@ -50,6 +50,8 @@ pub struct Section {
     pub files: Vec<Pair>,
     /// What came out: metrics of an evaluation, how a training went.
     pub outcomes: Vec<Pair>,
+    /// Why there is nothing in it, where there is nothing.
+    pub remark: Option<&'static str>,
 }
 
 /// Compares two results, and what they came from. `all`: also what is the same.
@@ -76,20 +78,26 @@ pub fn compare(
             continue;
         }
         let both = a.is_some() && b.is_some();
-        // An encoder and a trained model have nothing in common that could be put side by side.
-        let alike = a.zip(b).is_none_or(|(a, b)| a.manifest.kind == b.manifest.kind);
+        let alike = a.zip(b).is_none_or(|(a, b)| are_alike(&a.manifest.kind, &b.manifest.kind));
+        // Revisions count for each kind apart.
+        let revision = a.zip(b).is_some_and(|(a, b)| a.manifest.kind == b.manifest.kind);
         let mut section = Section {
             kind: kinds(a, b),
             a: made_a.map(|made| library.name(made)),
             b: made_b.map(|made| library.name(made)),
             others,
-            parameters: if alike { pairs(&parameters(a, both), &parameters(b, both), all) } else { vec![] },
+            parameters: if alike {
+                pairs(&parameters(a, revision), &parameters(b, revision), all)
+            } else {
+                vec![]
+            },
             files: vec![],
             outcomes: if alike {
                 pairs(&outcomes(a, store, all)?, &outcomes(b, store, all)?, all)
             } else {
                 vec![]
             },
+            remark: None,
             role: role.clone(),
         };
         // What only one side has is not looked into: there is nothing to compare it with.
@@ -115,12 +123,15 @@ pub fn compare(
         }
         // The one that comes first is looked into first.
         open.extend(found.into_iter().rev());
-        let says_nothing = both
-            && alike
-            && section.parameters.is_empty()
-            && section.files.is_empty()
-            && section.outcomes.is_empty();
-        if !says_nothing || sections.is_empty() {
+        let is_bare =
+            section.parameters.is_empty() && section.files.is_empty() && section.outcomes.is_empty();
+        section.remark = is_bare.then(|| match a.zip(b) {
+            None => "no parameters but defaults",
+            Some(_) if !alike => "stages of other kinds: nothing to put side by side",
+            Some((a, b)) if a.key == b.key => "the same result",
+            Some(_) => "no difference but in what it is made from",
+        });
+        if !is_bare || !both || !alike || sections.is_empty() {
             sections.push(section);
         }
     }
@@ -140,6 +151,12 @@ fn alternatives(a: &Slot, b: &Slot, library: &Library) -> Option<Pair> {
     };
     let pair = Pair { name: "may also be".to_owned(), a: listed(a), b: listed(b) };
     (pair.a.is_some() || pair.b.is_some()).then_some(pair)
+}
+
+/// Whether two kinds have parameters and outcomes in common. An encoder and a trained model have none.
+fn are_alike(a: &str, b: &str) -> bool {
+    let trains = |kind: &str| kind == "train" || kind == "learn-weights";
+    a == b || trains(a) && trains(b)
 }
 
 fn kinds(a: Option<&Record>, b: Option<&Record>) -> String {

@@ -103,7 +103,9 @@ fn what_differs_is_found_all_the_way_up() {
     let all = compare(bare(&a), bare(&b), &library, &store, true).expect("a comparison");
     assert!(all[1].parameters.contains(&pair("seed", "1", "1")), "{all:?}");
     // The same result: nothing to say but its name.
-    assert_eq!(compare(bare(&a), bare(&a), &library, &store, false).expect("a comparison").len(), 1);
+    let same = compare(bare(&a), bare(&a), &library, &store, false).expect("a comparison");
+    assert_eq!((same.len(), same[0].remark), (1, Some("the same result")));
+    assert_eq!(sections[0].remark, Some("no difference but in what it is made from"));
 }
 
 #[test]
@@ -114,6 +116,29 @@ fn a_trained_model_meets_an_encoder_without_a_list_of_parameters() {
     let sections = compare(bare(&a), bare(&b), &library, &store, false).expect("a comparison");
     assert_eq!((sections.len(), sections[1].kind.as_str()), (2, "encoder / train"), "{sections:?}");
     assert!(sections[1].parameters.is_empty());
+    assert_eq!(sections[1].remark, Some("stages of other kinds: nothing to put side by side"));
+}
+
+#[test]
+fn a_stage_that_learns_weights_trains_too() {
+    let (_folder, store) = store();
+    let made = |kind: &str, revision: u32, parameters: Value, outcome: Value| {
+        let manifest = Manifest { kind: kind.into(), revision, parameters, inputs: BTreeMap::new() };
+        let key = manifest.key();
+        let (lock, scratch) = (store.lock(&key).expect("a lock"), store.scratch(&key).expect("a folder"));
+        std::fs::write(scratch.path().join(roles::TRAIN), outcome.to_string()).expect("written");
+        let made = store.commit(&lock, &manifest, &scratch, Provenance::default()).expect("a record");
+        made.record
+    };
+    let a = made("train", 3, json!({"seed": 1, "batch": 8}), json!({"steps": 5, "weights": [0.5, 0.5]}));
+    let of_meta = json!({"seed": 2, "batch": 8, "weights": {"meta": {"lr": 0.1}}});
+    let b = made("learn-weights", 4, of_meta, json!({"steps": 5, "weights": [0.25, 0.75]}));
+    let library = Library::new(vec![a.clone(), b.clone()]);
+    let sections = compare(bare(&a), bare(&b), &library, &store, false).expect("sections");
+    let lr = Pair { name: "weights.meta.lr".into(), a: None, b: Some("0.1".into()) };
+    assert_eq!(sections[0].parameters, [pair("seed", "1", "2"), lr]);
+    assert_eq!(sections[0].outcomes, [pair("weights", "[0.5,0.5]", "[0.25,0.75]")]);
+    assert_eq!(sections[0].remark, None);
 }
 
 #[test]
