@@ -29,7 +29,7 @@ Examples:
 #[command(after_help = EXAMPLES, override_usage = "tartan compare [OPTIONS] [PIPELINE] A B")]
 pub(super) struct Args {
     /// Two results, after the pipeline's file if it is not that of the last run
-    #[arg(value_name = "RESULT", num_args = 2..=3, required = true)]
+    #[arg(value_name = "RESULT", num_args = 1.., required = true)]
     results: Vec<String>,
     #[command(flatten)]
     which: Which,
@@ -55,7 +55,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     let (pipeline, a, b) = match args.results.as_slice() {
         [a, b] => (None, a, b),
         [pipeline, a, b] => (Some(PathBuf::from(pipeline)), a, b),
-        _ => return Err(wrong("two results are compared", "name both: `tartan compare A B`")),
+        several => {
+            let named = out::count(several.len(), "name");
+            return Err(wrong(
+                format!("two results are compared, and {named} given"),
+                "`tartan compare A B`, or `tartan compare PIPELINE A B`",
+            ));
+        }
     };
     if pipeline.is_some() && args.which.pipeline.is_some() {
         return Err(wrong("the pipeline is named twice", "leave out `--pipeline`"));
@@ -355,6 +361,23 @@ mod tests {
             assert_eq!(parsed(text), (stage, pairs), "{text}");
         }
         assert_eq!((hex("7e02"), hex("7e0"), hex("seed")), (Some("7e02"), None, None));
+    }
+
+    #[test]
+    fn options_may_stand_between_the_names() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        for line in
+            ["p.yaml --all A B", "p.yaml A B --all", "--all p.yaml A B", "p.yaml A --format json -a B"]
+        {
+            let line = std::iter::once("compare").chain(line.split(' '));
+            let args = <Line as clap::Parser>::try_parse_from(line.clone()).map(|line| line.args);
+            let args = args.unwrap_or_else(|error| panic!("{line:?}: {error}"));
+            assert_eq!((args.results.join(" ").as_str(), args.all), ("p.yaml A B", true));
+        }
     }
 
     #[test]
