@@ -10,6 +10,7 @@ use crate::diag::{Diagnostic, nearest};
 use crate::exec::{NodeStatus, known};
 use crate::plan::NodeId;
 use crate::report::compare::{Library, Made, Pair, Section, compare};
+use crate::report::print::points;
 use crate::store::Store;
 
 const EXAMPLES: &str = "\
@@ -284,7 +285,7 @@ fn in_percent(pair: &Pair) -> (Pair, String) {
         }),
     };
     let difference = match (number(&pair.a), number(&pair.b)) {
-        (Some(a), Some(b)) if is_metric => format!("{:+.2}", 100.0 * (b - a)),
+        (Some(a), Some(b)) if is_metric => points(b - a),
         _ => String::new(),
     };
     (Pair { name: pair.name.clone(), a: shown(&pair.a), b: shown(&pair.b) }, difference)
@@ -400,7 +401,11 @@ mod tests {
         };
         let mut sections =
             vec![section("", "evaluate", Some("right")), section("model", "train", Some("other"))];
-        sections[0].outcomes = vec![pair("macro_f1", Some("0.5"), Some("0.75"))];
+        sections[0].outcomes = vec![
+            pair("macro_f1", Some("0.5"), Some("0.75")),
+            pair("accuracy", Some("0.5"), Some("0.39")),
+            pair("micro_f1", Some("0.5"), Some("0.499999")),
+        ];
         sections[1].outcomes = vec![pair("weights", Some("[0.333333,0.5]"), Some("0.123456"))];
         sections[1].parameters = vec![pair("body.lr", None, Some("0.1"))];
         sections[1].files = vec![pair("source/train", Some("aa"), Some("bb"))];
@@ -418,6 +423,8 @@ mod tests {
         let expected = "\
 evaluate                    left            right
   macro_f1                  50.00           75.00     +25.00
+  accuracy                  50.00           39.00     −11.00
+  micro_f1                  50.00           50.00     +0.00
 
 model (train)               left            other
   weights                   [0.3333, 0.5]   0.1235
@@ -436,6 +443,9 @@ init (encoder / train)      left            other
   a line of its own, however long it is
 ";
         assert_eq!(text(&sections), expected);
-        assert!(markdown(&sections).contains("| macro\\_f1 | 50.00 | 75.00 | +25.00 |\n| **model (train)**"));
+        assert!(
+            markdown(&sections)
+                .contains("| macro\\_f1 | 50.00 | 75.00 | +25.00 |\n| accuracy | 50.00 | 39.00 | −11.00 |")
+        );
     }
 }

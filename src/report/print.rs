@@ -206,7 +206,7 @@ fn fewer_pairs(cell: &Cell, found: &Comparison) -> String {
 }
 
 /// A difference in percentage points, its sign always there.
-fn points(difference: f64) -> String {
+pub fn points(difference: f64) -> String {
     let text = format!("{:+.2}", 100.0 * difference);
     match text.strip_prefix('-') {
         Some("0.00") => "+0.00".to_owned(),
