@@ -130,59 +130,34 @@ pub fn gather(
     records: &Records,
     store: &Store,
 ) -> Result<Scores, ReportError> {
-    let mut vars = spec.swept.clone();
+    let scores = match &report.shows {
+        Shows::Scores(scores) => scores,
+        Shows::Weights(stage) => return weights::gather(&stage.stage, spec, plan, records, store),
+    };
     let mut seen = vec![];
-    match &report.shows {
-        Shows::Scores(scores) => {
-            let mut read: BTreeMap<NodeId, Option<Metrics>> = BTreeMap::new();
-            for ((point, nodes), shown) in spec.points.iter().zip(&plan.points).zip(scores) {
-                let Some(&id) = nodes.get(&shown.stage.stage) else { continue };
-                let record = records.get(&id);
-                if let Entry::Vacant(free) = read.entry(id) {
-                    let bytes = artifact(store, record, roles::METRICS)?;
-                    let metrics = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
-                    free.insert(metrics.map_err(|why| unreadable(plan, id, roles::METRICS, &why))?);
-                }
-                let metrics = read.get(&id).and_then(Option::as_ref);
-                let split = metrics.map(|metrics| metrics.split.clone());
-                seen.push(Seen {
-                    values: point.values.clone(),
-                    stage: shown.stage.stage.clone(),
-                    node: id,
-                    metric: shown.metric.name().to_owned(),
-                    split,
-                    data: Texts::of(plan, id),
-                    key: record.map(|record| record.key),
-                    score: metrics.and_then(|found| found.metrics.get(shown.metric.name()).copied()),
-                });
-            }
+    let mut read: BTreeMap<NodeId, Option<Metrics>> = BTreeMap::new();
+    for ((point, nodes), shown) in spec.points.iter().zip(&plan.points).zip(scores) {
+        let Some(&id) = nodes.get(&shown.stage.stage) else { continue };
+        let record = records.get(&id);
+        if let Entry::Vacant(free) = read.entry(id) {
+            let bytes = artifact(store, record, roles::METRICS)?;
+            let metrics = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
+            free.insert(metrics.map_err(|why| unreadable(plan, id, roles::METRICS, &why))?);
         }
-        Shows::Weights(stage) => {
-            vars.push(OBJECTIVE.to_owned());
-            let mut read: BTreeMap<NodeId, Option<weights::Path>> = BTreeMap::new();
-            for (point, nodes) in spec.points.iter().zip(&plan.points) {
-                let Some(&id) = nodes.get(&stage.stage) else { continue };
-                if let Entry::Vacant(free) = read.entry(id) {
-                    free.insert(weights::of_node(plan, id, records, store)?);
-                }
-                let path = read.get(&id).and_then(Option::as_ref);
-                for (i, objective) in plan.node(id).objective_names.iter().enumerate() {
-                    let values = point.values.iter().cloned().chain([objective.clone()]).collect();
-                    seen.push(Seen {
-                        values,
-                        stage: stage.stage.clone(),
-                        node: id,
-                        metric: "weight".to_owned(),
-                        split: None,
-                        data: None,
-                        key: records.get(&id).map(|record| record.key),
-                        score: path.and_then(|path| path.last(i)),
-                    });
-                }
-            }
-        }
+        let metrics = read.get(&id).and_then(Option::as_ref);
+        let split = metrics.map(|metrics| metrics.split.clone());
+        seen.push(Seen {
+            values: point.values.clone(),
+            stage: shown.stage.stage.clone(),
+            node: id,
+            metric: shown.metric.name().to_owned(),
+            split,
+            data: Texts::of(plan, id),
+            key: record.map(|record| record.key),
+            score: metrics.and_then(|found| found.metrics.get(shown.metric.name()).copied()),
+        });
     }
-    Ok(Scores { vars, seen })
+    Ok(Scores { vars: spec.swept.clone(), seen })
 }
 
 /// The bytes of a result's file; none where there is no result, or it has no such file.
