@@ -110,7 +110,7 @@ pub struct Seen {
 /// A report's numbers in the order of the sweep.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
-    /// The variables of [`Seen::values`]: the swept ones, and [`OBJECTIVE`] for weights.
+    /// The variables of [`Seen::values`]: the swept ones, and `objective` for weights.
     pub vars: Vec<String>,
     /// The numbers.
     pub seen: Vec<Seen>,
