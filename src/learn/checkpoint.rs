@@ -73,6 +73,8 @@ pub struct Checkpoints {
     folder: PathBuf,
     every: Option<Checkpoint>,
     computed_on: String,
+    /// The tensors of the last whole checkpoint.
+    tensors: Option<Digest>,
     last: Instant,
 }
 
@@ -80,7 +82,7 @@ impl Checkpoints {
     /// Checkpoints in `folder`, which is theirs alone, `every` so often; without it none is written, but one
     /// that is there is read. `computed_on` names the device and the threads.
     pub fn new(folder: &Path, every: Option<Checkpoint>, computed_on: String) -> Self {
-        Self { folder: folder.to_owned(), every, computed_on, last: Instant::now() }
+        Self { folder: folder.to_owned(), every, computed_on, tensors: None, last: Instant::now() }
     }
 
     /// The device and the threads.
@@ -105,18 +107,13 @@ impl Checkpoints {
         self.last = Instant::now();
         fs::create_dir_all(&self.folder)?;
         // What an earlier save could not finish is in the way of this one, and takes room.
-        let last = fs::read(self.folder.join(DESCRIPTION)).ok();
-        let last = last.and_then(|bytes| serde_json::from_slice::<Description>(&bytes).ok());
-        match last.map(|last| tensors_name(&last.tensors)) {
-            Some(tensors) => self.sweep(&[DESCRIPTION, &tensors])?,
-            None => self.sweep(&[])?,
-        }
+        self.sweep()?;
         let fresh = self.folder.join("tensors.new");
         weights::write_file(&state.tensors, &fresh)?;
         let file = File::open(&fresh)?;
         file.sync_all()?;
         let digest = Digest::of_reader(file)?;
-        fs::rename(&fresh, self.tensors(&digest))?;
+        fs::rename(&fresh, self.folder.join(tensors_name(&digest)))?;
 
         let State { log, taken, meta, optimiser_steps, .. } = state;
         let (torch, computed_on) = (libtorch::version(), self.computed_on.clone());
@@ -136,12 +133,13 @@ impl Checkpoints {
         file.sync_all()?;
         fs::rename(&fresh, self.folder.join(DESCRIPTION))?;
         File::open(&self.folder)?.sync_all()?;
-        self.sweep(&[DESCRIPTION, &tensors_name(&digest)])
+        self.tensors = Some(digest);
+        self.sweep()
     }
 
     /// The last checkpoint; none where there is none that is whole and of this libtorch, with the reason if
     /// there was one to read.
-    pub fn load(&self) -> (Option<State>, Option<String>) {
+    pub fn load(&mut self) -> (Option<State>, Option<String>) {
         let bytes = match fs::read(self.folder.join(DESCRIPTION)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return (None, None),
@@ -153,30 +151,29 @@ impl Checkpoints {
         }
     }
 
-    fn read(&self, description: &[u8]) -> Result<State, String> {
+    fn read(&mut self, description: &[u8]) -> Result<State, String> {
         let Description { format, torch, computed_on, tensors, log, taken, meta, optimiser_steps } =
             serde_json::from_slice(description)
                 .map_err(|error| format!("its description is damaged ({error})"))?;
         if format != FORMAT || torch != libtorch::version() {
             return Err("it was written by another version of the program or of libtorch".to_owned());
         }
-        let bytes = fs::read(self.tensors(&tensors)).map_err(|error| format!("its tensors: {error}"))?;
+        let path = self.folder.join(tensors_name(&tensors));
+        let bytes = fs::read(path).map_err(|error| format!("its tensors: {error}"))?;
         if Digest::of(&bytes) != tensors {
             return Err("it is damaged".to_owned());
         }
+        self.tensors = Some(tensors);
         let tensors = weights::read_all(&bytes).map_err(|error| error.to_string())?;
         Ok(State { log, taken, meta, optimiser_steps, tensors, computed_on })
     }
 
-    fn tensors(&self, digest: &Digest) -> PathBuf {
-        self.folder.join(tensors_name(digest))
-    }
-
-    /// Removes all files but those of these names.
-    fn sweep(&self, keep: &[&str]) -> Result<(), CheckpointError> {
+    /// Removes all but the last whole checkpoint.
+    fn sweep(&self) -> Result<(), CheckpointError> {
+        let keep = self.tensors.as_ref().map(|tensors| [DESCRIPTION.to_owned(), tensors_name(tensors)]);
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if keep.iter().any(|name| entry.file_name() == *name) {
+            if keep.iter().flatten().any(|name| entry.file_name() == name.as_str()) {
                 continue;
             }
             let is_folder = entry.file_type()?.is_dir();

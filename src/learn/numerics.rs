@@ -69,12 +69,8 @@ impl Fixture {
         examples(&self.tensors, at, ids, mlm, LAYOUT)
     }
 
-    /// The tensors under a prefix, without it.
     fn under(&self, prefix: &str) -> Tensors {
-        let of = |(name, tensor): (&String, &Tensor)| {
-            Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
-        };
-        self.tensors.iter().filter_map(of).collect()
+        under(&self.tensors, prefix)
     }
 
     /// An end-task and two auxiliary objectives.
@@ -121,6 +117,14 @@ fn read_tensors(path: &Path) -> Tensors {
         (name, Tensor::from_data_size(view.data(), &shape, kind))
     };
     file.tensors().into_iter().map(tensor).collect()
+}
+
+/// The tensors under a prefix, without it.
+fn under(tensors: &Tensors, prefix: &str) -> Tensors {
+    let of = |(name, tensor): (&String, &Tensor)| {
+        Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
+    };
+    tensors.iter().filter_map(of).collect()
 }
 
 fn integers(tensors: &Tensors, name: &str) -> Vec<i64> {

@@ -31,7 +31,7 @@ pub struct Outcome {
     pub head: Option<Tensors>,
     /// A line an evaluated or logged step.
     pub history: Vec<HistoryLine>,
-    /// A line a step, and one for the start.
+    /// A line a step, and one for the start; none where the weights are not learned.
     pub weights_log: Vec<WeightsLine>,
     /// How it went.
     pub summary: Summary,
@@ -221,7 +221,7 @@ pub fn train(
     let micro_steps = usize::try_from(settings.micro_steps.max(1)).unwrap_or(usize::MAX);
 
     let mut run = Run::new(job);
-    if !run.resume(checkpoints.as_ref(), listener) {
+    if !run.resume(checkpoints.as_mut(), listener) {
         run.start();
     }
     run.tell(listener, steps, None);
@@ -241,16 +241,17 @@ pub fn train(
         if let (Weighting::Learned(learned), Some(comparison)) = (&mut run.weighting, &stepped.comparison) {
             learned.update(&comparison.similarities);
         }
-        run.log.weights.push(WeightsLine::new(done, run.weighting.at(done), stepped.comparison));
+        run.write_weights(stepped.comparison);
 
         let dev = if done.is_multiple_of(evaluate_every) || done == steps { run.evaluate() } else { None };
         run.tell(listener, steps, Some(loss));
         if dev.is_some() || done.is_multiple_of(log_every) || done == steps {
             run.write_line(settings.body.lr * lr_factor, weights, dev);
         }
-        let stop = (listener.stop)();
-        if let Some(checkpoints) = checkpoints.as_mut().filter(|checkpoints| checkpoints.due(done, stop))
-            && done < steps
+        // After the last step there is nothing to go on to, and only the result to hand over.
+        let stop = done < steps && (listener.stop)();
+        if done < steps
+            && let Some(checkpoints) = checkpoints.as_mut().filter(|checkpoints| checkpoints.due(done, stop))
             && let Err(error) = checkpoints.save(run.state())
         {
             (listener.note)(format!("no checkpoint could be written after step {done}: {error}"));
@@ -330,7 +331,7 @@ impl<'j> Run<'j> {
 
     /// What comes before the first step.
     fn start(&mut self) {
-        self.log.weights.push(WeightsLine::new(0, self.weighting.at(0), None));
+        self.write_weights(None);
         // A head that was trained before may be as good as it gets: then training is kept only if dev improves.
         if self.job.head.is_some()
             && let Some(dev) = self.evaluate()
@@ -384,6 +385,14 @@ impl<'j> Run<'j> {
                 .map(|metric| (metric.name().to_owned(), confusion.score(metric)))
                 .collect(),
         )
+    }
+
+    /// Notes the weights that the next step is made with, where they are learned: nobody else asks for them.
+    fn write_weights(&mut self, comparison: Option<Comparison>) {
+        if self.job.settings.learns_weights() {
+            let step = self.log.done;
+            self.log.weights.push(WeightsLine::new(step, self.weighting.at(step), comparison));
+        }
     }
 
     /// Closes a line of the history.
@@ -447,8 +456,9 @@ impl<'j> Run<'j> {
     }
 
     /// Goes on from the last checkpoint, if there is one that can be gone on from.
-    fn resume(&mut self, checkpoints: Option<&Checkpoints>, listener: &Listener<'_>) -> bool {
-        let (state, why_not) = checkpoints.map(Checkpoints::load).unwrap_or_default();
+    fn resume(&mut self, checkpoints: Option<&mut Checkpoints>, listener: &Listener<'_>) -> bool {
+        let Some(checkpoints) = checkpoints else { return false };
+        let (state, why_not) = checkpoints.load();
         let why_not = why_not.or_else(|| match &state {
             Some(state) if !self.fits(state) => Some("it is of another model".to_owned()),
             _ => None,
@@ -459,7 +469,7 @@ impl<'j> Run<'j> {
             ));
             return false;
         }
-        let (Some(state), Some(checkpoints)) = (state, checkpoints) else { return false };
+        let Some(state) = state else { return false };
         (listener.note)(format!(
             "goes on after step {}, from the checkpoint of an earlier attempt",
             state.log.done

@@ -43,6 +43,12 @@ fn print(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// What the caret of a diagnostic stands under.
+fn under_caret(diagnostic: &Diagnostic) -> Option<String> {
+    let place = diagnostic.place.as_ref()?;
+    Some(place.source.chars().skip(place.column - 1).take(place.width).collect())
+}
+
 #[test]
 fn a_pipeline_becomes_typed_stages_at_every_point() {
     let spec = sound(PIPELINE, &[]);
@@ -124,10 +130,6 @@ fn faults_are_placed_and_say_the_way_out() {
         let text = PIPELINE.replacen(from, to, 1);
         assert_ne!(text, PIPELINE, "{from}");
         let (_, diagnostics) = read(&text, &[]);
-        let under_caret = |d: &Diagnostic| -> Option<String> {
-            let place = d.place.as_ref()?;
-            Some(place.source.chars().skip(place.column - 1).take(place.width).collect())
-        };
         let hit = diagnostics
             .iter()
             .any(|d| under_caret(d).as_deref() == Some(marked) && d.to_string().contains(part));
@@ -282,10 +284,6 @@ fn faults_of_a_report_are_placed_and_say_the_way_out() {
         ),
     ] {
         let (_, diagnostics) = read(&with_report(block), &[]);
-        let under_caret = |d: &Diagnostic| -> Option<String> {
-            let place = d.place.as_ref()?;
-            Some(place.source.chars().skip(place.column - 1).take(place.width).collect())
-        };
         let hit = diagnostics
             .iter()
             .any(|d| under_caret(d).as_deref() == Some(marked) && d.to_string().contains(part));

@@ -61,10 +61,7 @@ impl Fixture {
     }
 
     fn under(&self, prefix: &str) -> Tensors {
-        let of_prefix = |(name, tensor): (&String, &Tensor)| {
-            Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
-        };
-        self.tensors.iter().filter_map(of_prefix).collect()
+        super::under(&self.tensors, prefix)
     }
 
     fn job(&self, family: &str, run: &Described) -> Job {

@@ -207,6 +207,9 @@ fn whoever_is_asked_to_stop_leaves_a_checkpoint() {
     let stopping = Listener { watch: &watch, note: &|_| (), stop: &|| step.get() == 3 };
     let error = train(&job, rarely(), &stopping).unwrap_err().to_string();
     assert_eq!(error, "stopped after step 3 of 7");
+    // Asked during the last step, there is nothing left but to hand the result over.
+    let late = Listener { watch: &watch, note: &|_| (), stop: &|| step.get() == 7 };
+    assert_eq!(digest(&train(&job, None, &late).unwrap().weights), digest(&whole.weights));
     let resumed =
         train(&job, rarely(), &Listener { watch: &|watch| assert!(watch.step >= 3), ..SILENT }).unwrap();
     assert_eq!(digest(&resumed.weights), digest(&whole.weights));
