@@ -1,40 +1,52 @@
-//! Batches: which texts come next, and their tokens side by side.
+//! Batches: which texts come next, and their tokens one after the other.
 
 use rand::seq::SliceRandom as _;
 
 use super::rng;
 use super::split::Split;
 
-/// Texts side by side, padded to the longest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Texts one after the other, without a pad between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Token ids, row by row: `len` × `width`.
+    /// Token ids of all texts: as many as `lengths` sum to.
     pub ids: Vec<i64>,
-    /// Tokens of each text, without pads: `len`.
+    /// Tokens of each text.
     pub lengths: Vec<usize>,
-    /// Tokens of the longest text.
-    pub width: usize,
-    /// Each text's label id: `len`, or empty where the split has none.
+    /// Each text's label id: one a text, or empty where the split has none.
     pub labels: Vec<i64>,
 }
 
 impl Batch {
-    /// The texts at `indices`, padded with `pad`.
-    pub fn collate(split: &Split, indices: &[usize], pad: u32) -> Self {
-        let lengths: Vec<usize> = indices.iter().map(|&i| split.text(i).len()).collect();
-        let width = lengths.iter().copied().max().unwrap_or(0);
-        let mut ids = vec![i64::from(pad); indices.len() * width];
-        for (row, &index) in indices.iter().enumerate() {
-            for (to, &from) in ids[row * width..].iter_mut().zip(split.text(index)) {
-                *to = i64::from(from);
-            }
-        }
+    /// The texts at `indices`, the shortest first and equally long ones in the order of `indices`: what is as
+    /// long lies side by side, and can be computed together.
+    pub fn collate(split: &Split, indices: &[usize]) -> Self {
+        let mut indices = indices.to_vec();
+        indices.sort_by_key(|&index| split.text(index).len());
         let labels = if split.labels.is_empty() {
             vec![]
         } else {
             indices.iter().map(|&i| i64::from(split.labels[i])).collect()
         };
-        Self { ids, lengths, width, labels }
+        Self {
+            ids: indices.iter().flat_map(|&i| split.text(i)).map(|&id| i64::from(id)).collect(),
+            lengths: indices.iter().map(|&i| split.text(i).len()).collect(),
+            labels,
+        }
+    }
+
+    /// The same texts with `pad` after each up to the longest, as if the pads were of the texts.
+    #[must_use]
+    pub fn padded(&self, pad: u32) -> Self {
+        let width = self.lengths.iter().copied().max().unwrap_or(0);
+        let mut ids = Vec::with_capacity(self.len() * width);
+        let mut rest = self.ids.as_slice();
+        for (row, &length) in self.lengths.iter().enumerate() {
+            let (text, after) = rest.split_at(length);
+            ids.extend_from_slice(text);
+            ids.resize((row + 1) * width, i64::from(pad));
+            rest = after;
+        }
+        Self { ids, lengths: vec![width; self.len()], labels: self.labels.clone() }
     }
 
     /// How many texts.
@@ -116,13 +128,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn collates_and_pads() {
-        let split =
-            Split { ids: vec![5, 6, 7, 8], offsets: vec![0, 1, 4], labels: vec![3, 1], rows: vec![0, 1] };
-        let batch = Batch::collate(&split, &[1, 0, 1], 9);
-        assert_eq!(batch.ids, [6, 7, 8, 5, 9, 9, 6, 7, 8]);
-        assert_eq!((batch.lengths.as_slice(), batch.width), ([3, 1, 3].as_slice(), 3));
-        assert_eq!(batch.labels, [1, 3, 1]);
+    fn collates_by_length_and_pads() {
+        let split = Split {
+            ids: vec![5, 6, 7, 8, 9],
+            offsets: vec![0, 1, 4, 5],
+            labels: vec![3, 1, 2],
+            rows: vec![0, 1, 2],
+        };
+        let batch = Batch::collate(&split, &[1, 2, 0]);
+        assert_eq!(batch.ids, [9, 5, 6, 7, 8]);
+        assert_eq!(batch.lengths, [1, 1, 3]);
+        assert_eq!(batch.labels, [2, 3, 1]);
+        let padded = batch.padded(0);
+        assert_eq!(padded.ids, [9, 0, 0, 5, 0, 0, 6, 7, 8]);
+        assert_eq!((padded.lengths, padded.labels), (vec![3, 3, 3], batch.labels));
     }
 
     #[test]

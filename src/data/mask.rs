@@ -8,7 +8,7 @@ use crate::action::Vocabulary;
 /// A batch with some tokens chosen: what the model reads, and what it should say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Masked {
-    /// Token ids as the model reads them: `len` × `width`.
+    /// Token ids as the model reads them, as many as the batch has.
     pub ids: Vec<i64>,
     /// Where the chosen tokens are in `ids`, rising.
     pub chosen: Vec<i64>,
@@ -26,21 +26,18 @@ pub fn mask(
     rng: &mut impl Rng,
 ) -> Masked {
     let mut masked = Masked { ids: batch.ids.clone(), chosen: vec![], targets: vec![] };
-    for (row, &length) in batch.lengths.iter().enumerate() {
-        for at in row * batch.width..row * batch.width + length {
-            let id = batch.ids[at];
-            let special = u32::try_from(id).is_ok_and(|id| vocabulary.special.binary_search(&id).is_ok());
-            if special || rng.random::<f64>() >= rate {
-                continue;
-            }
-            masked.chosen.push(i64::try_from(at).unwrap_or(i64::MAX));
-            masked.targets.push(id);
-            let kind: f64 = rng.random();
-            if kind < 0.8 {
-                masked.ids[at] = i64::from(mask_token);
-            } else if kind < 0.9 {
-                masked.ids[at] = i64::from(rng.random_range(0..vocabulary.size));
-            }
+    for (at, &id) in batch.ids.iter().enumerate() {
+        let special = u32::try_from(id).is_ok_and(|id| vocabulary.special.binary_search(&id).is_ok());
+        if special || rng.random::<f64>() >= rate {
+            continue;
+        }
+        masked.chosen.push(i64::try_from(at).unwrap_or(i64::MAX));
+        masked.targets.push(id);
+        let kind: f64 = rng.random();
+        if kind < 0.8 {
+            masked.ids[at] = i64::from(mask_token);
+        } else if kind < 0.9 {
+            masked.ids[at] = i64::from(rng.random_range(0..vocabulary.size));
         }
     }
     masked
@@ -60,10 +57,10 @@ mod tests {
             special: vec![0, 1, 2, 3, 4],
             max_positions: 512,
         };
-        let width = 2000;
-        let mut ids: Vec<i64> = (0..width).map(|i| if i % 10 == 0 { 2 } else { 500 }).collect();
-        ids.extend((0..width).map(|i| if i < 1000 { 500 } else { 0 }));
-        let batch = Batch { ids, lengths: vec![2000, 1000], width: 2000, labels: vec![] };
+        let length = 2000;
+        let mut ids: Vec<i64> = (0..length).map(|i| if i % 10 == 0 { 2 } else { 500 }).collect();
+        ids.extend((0..length).map(|i| if i < 1000 { 500 } else { 0 }));
+        let batch = Batch { ids, lengths: vec![2000, 2000], labels: vec![] };
         let masked = mask(&batch, &vocabulary, 4, 0.15, &mut rng::stream(0, "mask", 0));
 
         assert!(masked.chosen.is_sorted());

@@ -2,7 +2,7 @@
 
 use rand::seq::SliceRandom as _;
 use tartan::action::{DevHead, Meta};
-use tartan::data::batch::{Batch, Order};
+use tartan::data::batch::Order;
 use tartan::data::rng;
 use tartan::data::split::Split;
 
@@ -30,17 +30,15 @@ pub struct Pool<'j> {
 }
 
 impl DevTexts<'_> {
-    /// The texts for one use in the step after `done` steps. Seeds the dropout that follows.
+    /// The texts for one use in the step after `done` steps.
     pub fn next(&mut self, job: &Job, which: DevUse, done: u64) -> Examples {
         let pool = match which {
             DevUse::Fit => &mut self.fit,
             DevUse::Gradient => &mut self.gradient,
         };
         let texts = pool.order.next(pool.batch);
-        let examples =
-            Examples::classify(&Batch::collate(pool.split, &texts, job.vocabulary.pad), job.layout());
-        job.seed_dropout(pool.purpose, done);
-        examples
+        let layout = job.layout();
+        Examples::classify(&layout.collate(pool.split, &texts), layout, job.dropout_seed(pool.purpose, done))
     }
 }
 

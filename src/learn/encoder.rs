@@ -1,51 +1,15 @@
-//! The encoder and its LM head (Devlin et al. 2019; Liu et al. 2019), as functions of named tensors.
+//! The encoder (Devlin et al. 2019; Liu et al. 2019), as a function of named tensors.
+//!
+//! It reads all texts of a batch as one row of tokens and computes no pad. What it computes is in each
+//! token what padded and masked texts give.
 
-use tartan::data::batch::Batch;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor, no_grad};
 
+use super::attention::attention;
 use super::config::{Activation, Config, Family};
+use super::dropout::Dropout;
+use super::tokens::Tokens;
 use super::weights::Tensors;
-
-/// How texts become an encoder's tokens.
-#[derive(Clone, Copy, Debug)]
-pub struct Layout {
-    /// The pad token.
-    pub pad: u32,
-    /// Whether pads are attended to like any token.
-    pub attend_pads: bool,
-    /// Where the tokens go.
-    pub device: Device,
-}
-
-/// Texts side by side, as the encoder reads them.
-#[derive(Debug)]
-pub struct Tokens {
-    /// Token ids, `B×L`.
-    ids: Tensor,
-    /// Which tokens are attended to, `B×1×1×L`; absent where no text is padded.
-    attended: Option<Tensor>,
-}
-
-impl Tokens {
-    /// The batch's tokens, with `ids` in place of its own (they may be masked).
-    pub fn new(batch: &Batch, ids: &[i64], layout: Layout) -> Self {
-        let Layout { attend_pads, device, .. } = layout;
-        let (rows, width) = (batch.len(), batch.width);
-        let (b, l) = (as_i64(rows), as_i64(width));
-        let padded = !attend_pads && batch.lengths.iter().any(|&length| length < width);
-        let attended = padded.then(|| {
-            let lengths: Vec<i64> = batch.lengths.iter().map(|&length| as_i64(length)).collect();
-            let positions = Tensor::arange(l, (Kind::Int64, Device::Cpu));
-            let mask = positions.unsqueeze(0).less_tensor(&Tensor::from_slice(&lengths).unsqueeze(1));
-            mask.view([b, 1, 1, l]).to_device(device)
-        });
-        Self { ids: Tensor::from_slice(ids).view([b, l]).to_device(device), attended }
-    }
-}
-
-fn as_i64(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
 
 /// A linear layer: `x Wᵀ + b`.
 #[derive(Debug)]
@@ -63,31 +27,40 @@ impl Linear {
         }
     }
 
+    /// The precision of its weights.
+    pub fn kind(&self) -> Kind {
+        self.weight.kind()
+    }
+
     /// Applies it to the last dimension.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, Some(&self.bias))
     }
 }
 
+/// A layer norm over the last dimension.
 #[derive(Debug)]
-struct LayerNorm {
+pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
     eps: f64,
 }
 
 impl LayerNorm {
-    fn new(tensors: &Tensors, name: &str, eps: f64) -> Self {
+    /// The layer norm whose tensors are `name.weight` and `name.bias`.
+    pub fn new(tensors: &Tensors, name: &str, eps: f64) -> Self {
         let Linear { weight, bias } = Linear::new(tensors, name);
         Self { weight, bias, eps }
     }
 
-    fn forward(&self, x: &Tensor) -> Tensor {
+    /// Applies it to the last dimension.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, true)
     }
 }
 
-fn activate(activation: Activation, x: &Tensor) -> Tensor {
+/// The activation of each element.
+pub fn activate(activation: Activation, x: &Tensor) -> Tensor {
     match activation {
         Activation::Gelu => x.gelu("none"),
         Activation::GeluTanh => x.gelu("tanh"),
@@ -95,13 +68,27 @@ fn activate(activation: Activation, x: &Tensor) -> Tensor {
     }
 }
 
+/// A matrix of which a pass reads a few rows. Their gradients are added by hand: autograd would make a
+/// gradient of the whole matrix for each pass.
+#[derive(Debug)]
+struct Embedding(Tensor);
+
+impl Embedding {
+    fn rows(&self, at: &Tensor) -> Tensor {
+        self.0.index_select(0, at)
+    }
+
+    fn add_gradient(&self, at: &Tensor, rows: &Tensor) {
+        let _ = self.0.grad().index_add_(0, at, rows);
+    }
+}
+
 /// The encoder: tokens to hidden states. Shares its tensors with whoever holds their names.
 #[derive(Debug)]
 pub struct Encoder {
     config: Config,
-    pad: i64,
-    word_embeddings: Tensor,
-    position_embeddings: Tensor,
+    word_embeddings: Embedding,
+    position_embeddings: Embedding,
     token_type_embeddings: Tensor,
     norm: LayerNorm,
     layers: Vec<Layer>,
@@ -119,16 +106,26 @@ struct Layer {
     output_norm: LayerNorm,
 }
 
+/// What the encoder made of some tokens.
+#[derive(Debug)]
+pub struct Encoded {
+    /// The sum of the embeddings, `T×H`: where the gradient comes out that goes to them.
+    embedded: Tensor,
+    /// The last layer's hidden states, `T×H`.
+    pub hidden: Tensor,
+}
+
 impl Encoder {
-    /// The encoder over `tensors`, which hold every parameter of [`Config::encoder_params`].
-    pub fn new(config: &Config, pad: i64, tensors: &Tensors) -> Self {
+    /// The encoder over `tensors`, which hold every parameter of [`Config::encoder_params`]. All but the
+    /// embeddings it takes from `layers`, where they may be in a lower precision, which it then computes in.
+    pub fn new(config: &Config, tensors: &Tensors, layers: &Tensors) -> Self {
         let prefix = config.family.name();
         let eps = config.layer_norm_eps;
         let embeddings = |name: &str| tensors[&format!("{prefix}.embeddings.{name}.weight")].shallow_clone();
         let layer = |index: i64| {
             let at = format!("{prefix}.encoder.layer.{index}");
-            let linear = |name: &str| Linear::new(tensors, &format!("{at}.{name}"));
-            let norm = |name: &str| LayerNorm::new(tensors, &format!("{at}.{name}"), eps);
+            let linear = |name: &str| Linear::new(layers, &format!("{at}.{name}"));
+            let norm = |name: &str| LayerNorm::new(layers, &format!("{at}.{name}"), eps);
             Layer {
                 query: linear("attention.self.query"),
                 key: linear("attention.self.key"),
@@ -142,102 +139,66 @@ impl Encoder {
         };
         Self {
             config: config.clone(),
-            pad,
-            word_embeddings: embeddings("word_embeddings"),
-            position_embeddings: embeddings("position_embeddings"),
+            word_embeddings: Embedding(embeddings("word_embeddings")),
+            position_embeddings: Embedding(embeddings("position_embeddings")),
             token_type_embeddings: embeddings("token_type_embeddings"),
-            norm: LayerNorm::new(tensors, &format!("{prefix}.embeddings.LayerNorm"), eps),
+            norm: LayerNorm::new(layers, &format!("{prefix}.embeddings.LayerNorm"), eps),
             layers: (0..config.layers).map(layer).collect(),
         }
     }
 
-    /// The last layer's hidden states, `B×L×H`. With `dropout`, the configuration's dropout applies.
-    pub fn forward(&self, tokens: &Tokens, dropout: bool) -> Tensor {
-        let hidden_dropout = |x: &Tensor| x.dropout(self.config.hidden_dropout, dropout);
-        let mut x_blh = hidden_dropout(&self.norm.forward(&self.embed(&tokens.ids)));
+    /// Reads tokens. With `dropout`, the configuration's dropout applies. For a gradient, the last word is
+    /// [`finish_backward`](Self::finish_backward)'s.
+    pub fn forward(&self, tokens: &Tokens, mut dropout: Option<&mut Dropout>) -> Encoded {
+        let p = self.config.hidden_dropout;
+        let embedded = no_grad(|| self.embed(tokens)).set_requires_grad(true);
+        let mut x_th = apply(dropout.as_deref_mut(), &self.norm.forward(&embedded), p);
         for layer in &self.layers {
-            let attention = hidden_dropout(&self.attend(layer, &x_blh, tokens.attended.as_ref(), dropout));
-            x_blh = layer.attention_norm.forward(&(attention + x_blh));
-            let wide = activate(self.config.activation, &layer.intermediate.forward(&x_blh));
-            let narrow = hidden_dropout(&layer.output.forward(&wide));
-            x_blh = layer.output_norm.forward(&(narrow + x_blh));
+            let attended = self.attend(layer, &x_th, tokens, dropout.as_deref_mut());
+            let attended = apply(dropout.as_deref_mut(), &attended, p);
+            x_th = layer.attention_norm.forward(&(attended + x_th));
+            let wide = activate(self.config.activation, &layer.intermediate.forward(&x_th));
+            let narrow = apply(dropout.as_deref_mut(), &layer.output.forward(&wide), p);
+            x_th = layer.output_norm.forward(&(narrow + x_th));
         }
-        x_blh
+        Encoded { embedded, hidden: x_th }
     }
 
-    fn embed(&self, ids_bl: &Tensor) -> Tensor {
-        let width = ids_bl.size()[1];
-        let words = Tensor::embedding(&self.word_embeddings, ids_bl, self.pad, false, false);
-        let positions = match self.config.family {
-            Family::Bert => self.position_embeddings.narrow(0, 0, width).unsqueeze(0),
-            Family::Roberta => {
-                // Counted over tokens that are no pads, from the row after the pad's.
-                let counted = ids_bl.not_equal(self.pad).to_kind(Kind::Int64);
-                let positions = counted.cumsum(1, Kind::Int64) * counted + self.pad;
-                Tensor::embedding(&self.position_embeddings, &positions, self.pad, false, false)
-            }
-        };
+    /// Adds the embeddings' gradients to theirs, after a backward pass from the hidden states.
+    pub fn finish_backward(&self, tokens: &Tokens, encoded: &Encoded) {
+        no_grad(|| {
+            let rows = encoded.embedded.grad().to_kind(self.token_type_embeddings.kind());
+            let _ = self.token_type_embeddings.grad().get(0).g_add_(&rows.sum_dim_intlist(
+                0,
+                false,
+                None::<Kind>,
+            ));
+            // As in `transformers`, the pad's embedding has no gradient, nor has RoBERTa's position of a pad.
+            let words = tokens.not_pad.as_ref().map(|not_pad| &rows * not_pad);
+            let words = words.as_ref().unwrap_or(&rows);
+            self.word_embeddings.add_gradient(&tokens.ids, words);
+            let positions = if self.config.family == Family::Roberta { words } else { &rows };
+            self.position_embeddings.add_gradient(&tokens.positions, positions);
+        });
+    }
+
+    fn embed(&self, tokens: &Tokens) -> Tensor {
         // One text a row: every token is of the first type.
-        words + self.token_type_embeddings.get(0) + positions
+        let sum = self.word_embeddings.rows(&tokens.ids)
+            + self.token_type_embeddings.get(0)
+            + self.position_embeddings.rows(&tokens.positions);
+        sum.to_kind(self.norm.weight.kind())
     }
 
-    fn attend(&self, layer: &Layer, x_blh: &Tensor, attended: Option<&Tensor>, dropout: bool) -> Tensor {
-        let (b, l, h) = x_blh.size3().unwrap_or_default();
-        let heads = self.config.heads;
-        let split = |linear: &Linear| linear.forward(x_blh).view([b, l, heads, h / heads]).transpose(1, 2);
-        let dropout_p = if dropout { self.config.attention_dropout } else { 0.0 };
-        let context = Tensor::scaled_dot_product_attention(
-            &split(&layer.query),
-            &split(&layer.key),
-            &split(&layer.value),
-            attended,
-            dropout_p,
-            false,
-            None,
-            false,
-        );
-        layer.attention_output.forward(&context.transpose(1, 2).reshape([b, l, h]))
+    fn attend(&self, layer: &Layer, x_th: &Tensor, tokens: &Tokens, dropout: Option<&mut Dropout>) -> Tensor {
+        let Config { heads, hidden, .. } = self.config;
+        let split = |linear: &Linear| linear.forward(x_th).view([-1, heads, hidden / heads]);
+        let qkv_tad = [split(&layer.query), split(&layer.key), split(&layer.value)];
+        let dropout = dropout.map(|dropout| (dropout, self.config.attention_dropout));
+        layer.attention_output.forward(&attention(qkv_tad, &tokens.attention, dropout))
     }
 }
 
-/// The LM head: hidden states to logits over the vocabulary. Its decoder is the word embeddings.
-#[derive(Debug)]
-pub struct LmHead {
-    activation: Activation,
-    dense: Linear,
-    norm: LayerNorm,
-    decoder: Tensor,
-    bias: Tensor,
-}
-
-impl LmHead {
-    /// The LM head over `tensors`, which also hold every parameter of [`Config::lm_head_params`].
-    pub fn new(config: &Config, tensors: &Tensors) -> Self {
-        let (dense, norm, bias, activation) = match config.family {
-            Family::Bert => (
-                "cls.predictions.transform.dense",
-                "cls.predictions.transform.LayerNorm",
-                "cls.predictions.bias",
-                config.activation,
-            ),
-            // RoBERTa's LM head has the exact GELU whatever the encoder has.
-            Family::Roberta => ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias", Activation::Gelu),
-        };
-        let word_embeddings = format!("{}.embeddings.word_embeddings.weight", config.family.name());
-        Self {
-            activation,
-            dense: Linear::new(tensors, dense),
-            norm: LayerNorm::new(tensors, norm, config.layer_norm_eps),
-            decoder: tensors[&word_embeddings].shallow_clone(),
-            bias: tensors[bias].shallow_clone(),
-        }
-    }
-
-    /// Logits `N×V` of the tokens at `chosen` (indices into `B·L`) alone: the rest have no loss.
-    pub fn forward(&self, hidden_blh: &Tensor, chosen: &Tensor) -> Tensor {
-        let h = hidden_blh.size()[2];
-        let chosen_nh = hidden_blh.view([-1, h]).index_select(0, chosen);
-        let x_nh = self.norm.forward(&activate(self.activation, &self.dense.forward(&chosen_nh)));
-        x_nh.linear(&self.decoder, Some(&self.bias))
-    }
+fn apply(dropout: Option<&mut Dropout>, x: &Tensor, p: f64) -> Tensor {
+    dropout.map_or_else(|| x.shallow_clone(), |dropout| dropout.apply(x, p))
 }

@@ -4,6 +4,7 @@
 use tch::Tensor;
 
 use super::config::Spec;
+use super::dropout::Dropout;
 use super::encoder::Linear;
 use super::weights::Tensors;
 
@@ -35,15 +36,15 @@ impl Head {
         }
     }
 
-    /// Logits `B×C` from hidden states `B×L×H`.
-    pub fn forward(&self, hidden_blh: &Tensor, training: bool) -> Tensor {
-        self.of_features(&hidden_blh.select(1, 0), training)
-    }
-
-    /// Logits `B×C` from the first tokens' hidden states `B×H`.
-    pub fn of_features(&self, features_bh: &Tensor, training: bool) -> Tensor {
-        let first_bh = features_bh.dropout(self.dropout, training);
-        let pooled_bh = self.dense.forward(&first_bh).tanh().dropout(self.dropout, training);
+    /// Logits `B×C` from the first tokens' hidden states `B×H`; they are in the head's own precision. With
+    /// `dropout`, the head's dropout applies.
+    pub fn forward(&self, features_bh: &Tensor, mut dropout: Option<&mut Dropout>) -> Tensor {
+        let mut drop = |x: &Tensor| match &mut dropout {
+            Some(dropout) => dropout.apply(x, self.dropout),
+            None => x.shallow_clone(),
+        };
+        let first_bh = drop(&features_bh.to_kind(self.dense.kind()));
+        let pooled_bh = drop(&self.dense.forward(&first_bh).tanh());
         self.out_proj.forward(&pooled_bh)
     }
 }

@@ -1,18 +1,19 @@
 //! What there is to train on, and the trainer that it makes: objectives, heads, streams of chance.
 
 use tartan::action::{self, Length, Meta, Vocabulary, Weights};
-use tartan::data::batch::Batch;
 use tartan::data::mask::mask;
 use tartan::data::rng;
 use tartan::data::split::Split;
 use tch::{Device, Kind};
 
 use super::config::{Config, Spec};
-use super::encoder::{Encoder, Layout, LmHead};
+use super::encoder::Encoder;
 use super::head::{self, Head};
+use super::lm_head::LmHead;
 use super::meta::{DevUse, Probe};
 use super::params::Params;
 use super::step::{Examples, Group, Model, Trainer};
+use super::tokens::Layout;
 use super::weighting::Weighting;
 use super::weights::{self, Tensors};
 
@@ -86,7 +87,7 @@ impl Job {
     /// How texts are laid out.
     pub fn layout(&self) -> Layout {
         let attend_pads = self.settings.attend_pads;
-        Layout { pad: self.vocabulary.pad, attend_pads, device: self.device }
+        Layout { family: self.config.family, pad: self.vocabulary.pad, attend_pads, device: self.device }
     }
 
     /// How the weights are learned, where they are.
@@ -137,8 +138,8 @@ impl Job {
             Loss::Mlm { .. } => None,
         };
         let model = Model {
-            encoder: Encoder::new(config, i64::from(self.vocabulary.pad), body.leaves()),
-            lm_head: self.trains_lm_head().then(|| LmHead::new(config, body.leaves())),
+            encoder: Encoder::new(config, body.leaves(), body.leaves()),
+            lm_head: self.trains_lm_head().then(|| LmHead::new(config, body.leaves(), body.leaves())),
             heads: self.tasks.iter().enumerate().map(head).collect(),
         };
         Trainer {
@@ -166,28 +167,24 @@ impl Job {
         self.tasks.iter().any(|task| matches!(task.loss, Loss::Mlm { .. }))
     }
 
-    /// What objective `t` trains on in its micro-step `count`, counted from the start of training. Seeds
-    /// libtorch's generator for the dropout that follows.
+    /// What objective `t` trains on in its micro-step `count`, counted from the start of training.
     pub fn examples(&self, t: usize, texts: &[usize], count: u64) -> Examples {
-        let task = &self.tasks[t];
-        let (seed, purpose) = (self.settings.seed, self.purpose(t));
-        let batch = Batch::collate(&task.train, texts, self.vocabulary.pad);
-        let examples = match task.loss {
-            Loss::Classify { .. } => Examples::classify(&batch, self.layout()),
+        let (task, layout, purpose) = (&self.tasks[t], self.layout(), self.purpose(t));
+        let batch = layout.collate(&task.train, texts);
+        let dropout_seed = self.dropout_seed(&purpose, count);
+        match task.loss {
+            Loss::Classify { .. } => Examples::classify(&batch, layout, dropout_seed),
             Loss::Mlm { rate, mask: mask_token } => {
-                let mut stream = rng::stream(seed, &format!("mask/{purpose}"), count);
+                let mut stream = rng::stream(self.settings.seed, &format!("mask/{purpose}"), count);
                 let masked = mask(&batch, &self.vocabulary, mask_token, rate, &mut stream);
-                Examples::mlm(&batch, &masked, self.layout())
+                Examples::mlm(&batch, &masked, layout, dropout_seed)
             }
-        };
-        self.seed_dropout(&purpose, count);
-        examples
+        }
     }
 
-    /// Seeds libtorch's generator for the dropout of one forward pass.
-    pub fn seed_dropout(&self, purpose: &str, count: u64) {
-        let seed = rng::seed_of(self.settings.seed, &format!("dropout/{purpose}"), count);
-        tch::manual_seed(seed.cast_signed());
+    /// The seed of the dropout of one pass.
+    pub fn dropout_seed(&self, purpose: &str, count: u64) -> u64 {
+        rng::seed_of(self.settings.seed, &format!("dropout/{purpose}"), count)
     }
 
     /// What the gradients of the step after `done` steps are compared with: labelled texts that `examples`

@@ -17,7 +17,7 @@ use super::config::Spec;
 use super::head::Head;
 use super::optimiser::Optimiser;
 use super::params::Params;
-use super::step::{Examples, NotFinite, Trainer, cross_entropy, read};
+use super::step::{Examples, NotFinite, Targets, Trainer, cross_entropy, read};
 use super::weights::Tensors;
 
 /// What dev texts are for.
@@ -215,19 +215,16 @@ impl<'p, 'a> Comparing<'p, 'a> {
         };
         let own = fitted.as_ref().map(|(params, _)| self.head(params));
         let head = own.as_ref().or_else(|| trainer.model.heads.first().and_then(Option::as_ref));
-        let (Examples::Classify { tokens, labels }, Some(head)) =
-            ((self.probe.examples)(DevUse::Gradient), head)
-        else {
+        let examples = (self.probe.examples)(DevUse::Gradient);
+        let (Targets::Labels(labels), Some(head)) = (&examples.targets, head) else {
             unreachable!("weights are learned for an end-task, which classifies")
         };
-        let hidden_blh = trainer.model.encoder.forward(&tokens, trainer.dropout);
-        let loss = cross_entropy(&head.forward(&hidden_blh, true), &labels);
-        loss.backward();
+        let loss = trainer.model.backward_through(head, &examples, labels, trainer.dropout, 1.0);
         no_grad(|| self.buffers.dev.copy_(trainer.body.params.grad()));
         trainer.zero_grad();
         Dev {
             norm: no_grad(|| norm_over(&self.buffers.dev, &trainer.encoder_ranges)),
-            loss: loss.detach().to_kind(Kind::Double),
+            loss,
             head_losses: fitted.map(|(_, losses)| losses).unwrap_or_default(),
         }
     }
@@ -235,10 +232,14 @@ impl<'p, 'a> Comparing<'p, 'a> {
     /// Fits a fresh head on the texts' features, which are computed once since the encoder is fixed. Returns
     /// its parameters, and its loss before each step.
     fn fit(&self, fit: &DevHeadFit, trainer: &Trainer, texts: &Examples) -> (Params, Vec<f64>) {
-        let Examples::Classify { tokens, labels } = texts else {
+        let Examples { tokens, targets: Targets::Labels(labels), .. } = texts else {
             unreachable!("weights are learned for an end-task, which classifies")
         };
-        let features_bh = no_grad(|| trainer.model.encoder.forward(tokens, trainer.dropout).select(1, 0));
+        let mut chance = texts.dropout();
+        let features_bh = no_grad(|| {
+            let encoded = trainer.model.encoder.forward(tokens, trainer.dropout.then_some(&mut chance));
+            encoded.hidden.index_select(0, &tokens.first)
+        });
         let grad = trainer.body.params.grad();
         let mut params =
             Params::new(&self.probe.head_specs, &self.probe.fresh_head, grad.kind(), grad.device());
@@ -247,7 +248,7 @@ impl<'p, 'a> Comparing<'p, 'a> {
         let mut losses: Vec<f64> = vec![];
         for _ in 0..fit.steps {
             params.zero_grad();
-            let loss = cross_entropy(&head.of_features(&features_bh, true), labels);
+            let loss = cross_entropy(&head.forward(&features_bh, Some(&mut chance)), labels);
             loss.backward();
             optimiser.step(&params, 1.0);
             let loss = loss.double_value(&[]);

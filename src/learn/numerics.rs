@@ -1,6 +1,7 @@
 //! Holds the model, the losses, every gradient and ten steps of MT-TARTAN to what `transformers` and
 //! `PyTorch` compute in float64. `tests/fixtures/make_numerics.py` makes the numbers.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -13,17 +14,16 @@ use tartan::data::split::Split;
 use tch::{Device, Kind, Tensor};
 
 use super::config::Config;
-use super::encoder::{Layout, Tokens};
 use super::job::{Job, Loss, Task};
 use super::optimiser::lr_factor;
 use super::step::{Examples, StepSize, Stepped, Trainer};
+use super::tokens::{Attention, Layout, Tokens};
 use super::weighting::Weighting;
 use super::weights::Tensors;
 
 mod meta;
 
 const TOLERANCE: f64 = 1e-10;
-const LAYOUT: Layout = Layout { pad: 0, attend_pads: false, device: Device::Cpu };
 
 #[derive(Deserialize)]
 struct Settings {
@@ -61,12 +61,8 @@ impl Fixture {
         Self { config, settings, classes, tensors }
     }
 
-    fn batch(&self, at: &str, ids: &str) -> Batch {
-        batch(&self.tensors, at, ids)
-    }
-
     fn examples(&self, at: &str, ids: &str, mlm: bool) -> Examples {
-        examples(&self.tensors, at, ids, mlm, LAYOUT)
+        examples(&self.tensors, at, ids, mlm, self.job().layout())
     }
 
     fn under(&self, prefix: &str) -> Tensors {
@@ -131,30 +127,43 @@ fn integers(tensors: &Tensors, name: &str) -> Vec<i64> {
     Vec::try_from(tensors[name].reshape([-1])).unwrap()
 }
 
-fn batch(tensors: &Tensors, at: &str, ids: &str) -> Batch {
-    let ids = format!("{at}/{ids}");
-    let lengths = integers(tensors, &format!("{at}/lengths"));
-    let labels = format!("{at}/labels");
-    Batch {
-        ids: integers(tensors, &ids),
-        lengths: lengths.into_iter().map(|length| usize::try_from(length).unwrap()).collect(),
-        width: usize::try_from(tensors[&ids].size()[1]).unwrap(),
-        labels: if tensors.contains_key(&labels) { integers(tensors, &labels) } else { vec![] },
+/// The texts at `at`, whose pads go unless they are attended to; and where each of the padded places that
+/// are left came to lie.
+fn batch(tensors: &Tensors, at: &str, ids: &str, attend_pads: bool) -> (Batch, BTreeMap<i64, i64>) {
+    let ids = &tensors[&format!("{at}/{ids}")];
+    let width = usize::try_from(ids.size()[1]).unwrap();
+    let mut lengths: Vec<usize> = integers(tensors, &format!("{at}/lengths"))
+        .into_iter()
+        .map(|length| usize::try_from(length).unwrap())
+        .collect();
+    if attend_pads {
+        lengths.fill(width);
     }
+    let ids: Vec<i64> = Vec::try_from(ids.reshape([-1])).unwrap();
+    let kept: Vec<usize> = (0..ids.len()).filter(|place| place % width < lengths[place / width]).collect();
+    let labels = format!("{at}/labels");
+    let batch = Batch {
+        ids: kept.iter().map(|&place| ids[place]).collect(),
+        lengths,
+        labels: if tensors.contains_key(&labels) { integers(tensors, &labels) } else { vec![] },
+    };
+    let places = kept.into_iter().map(|place| i64::try_from(place).unwrap()).zip(0..).collect();
+    (batch, places)
 }
 
 /// The examples at `at`, as training would have made them.
 fn examples(tensors: &Tensors, at: &str, ids: &str, mlm: bool, layout: Layout) -> Examples {
-    let batch = batch(tensors, at, ids);
+    let (batch, places) = batch(tensors, at, ids, layout.attend_pads);
     if !mlm {
-        return Examples::classify(&batch, layout);
+        return Examples::classify(&batch, layout, 0);
     }
+    let chosen = integers(tensors, &format!("{at}/chosen"));
     let masked = Masked {
         ids: batch.ids.clone(),
-        chosen: integers(tensors, &format!("{at}/chosen")),
+        chosen: chosen.iter().map(|place| places[place]).collect(),
         targets: integers(tensors, &format!("{at}/targets")),
     };
-    Examples::mlm(&batch, &masked, layout)
+    Examples::mlm(&batch, &masked, layout, 0)
 }
 
 /// Every parameter of a trainer under the fixture's names, mapped by `of`.
@@ -179,9 +188,8 @@ fn check(what: &str, found: &Tensor, expected: &Tensor) {
 fn check_gradients(fixture: &Fixture, prefix: &str, examples: &Examples, objective: usize, loss: &str) {
     let mut trainer = fixture.trainer();
     trainer.body.params.zero_grad();
-    let found = trainer.model.loss(objective, examples, false).unwrap();
+    let found = trainer.model.backward(objective, examples, false, 1.0).unwrap();
     check(loss, &found, &fixture.tensors[loss]);
-    found.backward();
     let expected = fixture.under(prefix);
     for (name, gradient) in parameters(&trainer, Tensor::grad) {
         match expected.get(&name) {
@@ -195,13 +203,14 @@ fn check_gradients(fixture: &Fixture, prefix: &str, examples: &Examples, objecti
 fn check_family(family: &str) {
     let fixture = Fixture::load(family);
 
-    let batch = fixture.batch("one", "ids");
-    let hidden = fixture.trainer().model.encoder.forward(&Tokens::new(&batch, &batch.ids, LAYOUT), false);
-    for (row, &length) in batch.lengths.iter().enumerate() {
-        let (row, length) = (i64::try_from(row).unwrap(), i64::try_from(length).unwrap());
-        let of = |states: &Tensor| states.get(row).narrow(0, 0, length);
-        check("the hidden states", &of(&hidden), &of(&fixture.tensors["one/hidden"]));
-    }
+    let Examples { mut tokens, .. } = fixture.examples("one", "ids", false);
+    let (batch, places) = batch(&fixture.tensors, "one", "ids", false);
+    let places: Vec<i64> = places.into_keys().collect();
+    let expected = fixture.tensors["one/hidden"].flatten(0, 1).index_select(0, &Tensor::from_slice(&places));
+    let hidden = |tokens: &Tokens| fixture.trainer().model.encoder.forward(tokens, None).hidden;
+    check("the hidden states", &hidden(&tokens), &expected);
+    tokens.attention = Attention::padded(&batch.lengths, Device::Cpu);
+    check("the hidden states, padded on the way", &hidden(&tokens), &expected);
 
     check_gradients(&fixture, "mlm_grad/", &fixture.examples("one", "masked_ids", true), 1, "one/mlm_loss");
     check_gradients(

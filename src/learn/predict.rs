@@ -1,11 +1,11 @@
 //! A trained model's predictions on a split.
 
-use tartan::data::batch::Batch;
 use tartan::data::split::Split;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::encoder::{Encoder, Layout, Tokens};
+use super::encoder::Encoder;
 use super::head::Head;
+use super::tokens::{Layout, Tokens};
 
 /// Each text's probabilities of the classes, in the split's order. `watch` hears how many texts are done.
 ///
@@ -23,10 +23,11 @@ pub fn predict(
     let mut probabilities = vec![vec![]; split.len()];
     let mut done = 0;
     for texts in order.chunks(batch.max(1)) {
-        let batch = Batch::collate(split, texts, layout.pad);
+        let batch = layout.collate(split, texts);
         let probs_bc = no_grad(|| {
-            let hidden = encoder.forward(&Tokens::new(&batch, &batch.ids, layout), false);
-            head.forward(&hidden, false).to_kind(Kind::Double).softmax(-1, Kind::Double)
+            let tokens = Tokens::new(&batch, &batch.ids, layout);
+            let features = encoder.forward(&tokens, None).hidden.index_select(0, &tokens.first);
+            head.forward(&features, None).to_kind(Kind::Double).softmax(-1, Kind::Double)
         });
         for (&text, row) in texts.iter().zip(rows(&probs_bc)) {
             probabilities[text] = row;

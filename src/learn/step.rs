@@ -5,49 +5,59 @@ use tartan::data::batch::Batch;
 use tartan::data::mask::Masked;
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::encoder::{Encoder, Layout, LmHead, Tokens};
+use super::dropout::Dropout;
+use super::encoder::Encoder;
 use super::head::Head;
+use super::lm_head::LmHead;
 use super::meta::{Buffers, Comparing, Comparison, Probe};
 use super::optimiser::{Optimiser, clip_grad_norm};
 use super::params::Params;
+use super::tokens::{Layout, Tokens};
 
 /// What an objective computes its loss on in one micro-step.
 #[derive(Debug)]
-pub enum Examples {
-    /// Texts and their labels, `B`.
-    Classify {
-        /// The texts.
-        tokens: Tokens,
-        /// Their labels.
-        labels: Tensor,
-    },
-    /// Texts with tokens masked.
-    Mlm {
-        /// The texts as the model reads them.
-        tokens: Tokens,
-        /// Where the chosen tokens are among `B·L`, `N`.
-        chosen: Tensor,
+pub struct Examples {
+    /// The texts as the model reads them.
+    pub tokens: Tokens,
+    /// What it should say.
+    pub targets: Targets,
+    /// The seed of the dropout.
+    pub seed: u64,
+}
+
+/// What a model should say of some texts.
+#[derive(Debug)]
+pub enum Targets {
+    /// Each text's label, `B`.
+    Labels(Tensor),
+    /// Some of their tokens.
+    Chosen {
+        /// Which of all tokens, `N`.
+        at: Tensor,
         /// What they were, `N`.
-        targets: Tensor,
+        were: Tensor,
     },
 }
 
 impl Examples {
     /// Labelled texts.
-    pub fn classify(batch: &Batch, layout: Layout) -> Self {
-        Self::Classify {
-            tokens: Tokens::new(batch, &batch.ids, layout),
-            labels: Tensor::from_slice(&batch.labels).to_device(layout.device),
-        }
+    pub fn classify(batch: &Batch, layout: Layout, seed: u64) -> Self {
+        let labels = Tensor::from_slice(&batch.labels).to_device(layout.device);
+        Self { tokens: Tokens::new(batch, &batch.ids, layout), targets: Targets::Labels(labels), seed }
     }
 
     /// Masked texts.
-    pub fn mlm(batch: &Batch, masked: &Masked, layout: Layout) -> Self {
-        Self::Mlm {
-            tokens: Tokens::new(batch, &masked.ids, layout),
-            chosen: Tensor::from_slice(&masked.chosen).to_device(layout.device),
-            targets: Tensor::from_slice(&masked.targets).to_device(layout.device),
-        }
+    pub fn mlm(batch: &Batch, masked: &Masked, layout: Layout, seed: u64) -> Self {
+        let targets = Targets::Chosen {
+            at: Tensor::from_slice(&masked.chosen).to_device(layout.device),
+            were: Tensor::from_slice(&masked.targets).to_device(layout.device),
+        };
+        Self { tokens: Tokens::new(batch, &masked.ids, layout), targets, seed }
+    }
+
+    /// The dropout of their pass.
+    pub fn dropout(&self) -> Dropout {
+        Dropout::new(self.seed, self.tokens.ids.device())
     }
 }
 
@@ -63,21 +73,44 @@ pub struct Model {
 }
 
 impl Model {
-    /// The mean loss of objective `index` on its examples; none where there is nothing to say, as when
-    /// masking chose no token of a small batch. `dropout` is the encoder's; heads always have theirs.
-    pub fn loss(&self, index: usize, examples: &Examples, dropout: bool) -> Option<Tensor> {
-        let (logits, targets) = match examples {
-            Examples::Classify { tokens, labels } => {
+    /// The mean loss of objective `index` on its examples, a scalar of float64 without a graph; adds the
+    /// gradient of `scale` times it to every parameter's. None where there is nothing to say, as when masking
+    /// chose no token of a small batch. `dropout` is the encoder's; heads always have theirs.
+    pub fn backward(&self, index: usize, examples: &Examples, dropout: bool, scale: f64) -> Option<Tensor> {
+        match &examples.targets {
+            Targets::Labels(labels) => {
                 let head = self.heads.get(index)?.as_ref()?;
-                (head.forward(&self.encoder.forward(tokens, dropout), true), labels)
+                Some(self.backward_through(head, examples, labels, dropout, scale))
             }
-            Examples::Mlm { targets, .. } if targets.numel() == 0 => return None,
-            Examples::Mlm { tokens, chosen, targets } => {
+            Targets::Chosen { were, .. } if were.numel() == 0 => None,
+            Targets::Chosen { at, were } => {
                 let lm_head = self.lm_head.as_ref()?;
-                (lm_head.forward(&self.encoder.forward(tokens, dropout), chosen), targets)
+                let mut chance = examples.dropout();
+                let encoded = self.encoder.forward(&examples.tokens, dropout.then_some(&mut chance));
+                let loss = lm_head.backward(&encoded.hidden.index_select(0, at), were, scale);
+                self.encoder.finish_backward(&examples.tokens, &encoded);
+                Some(loss)
             }
-        };
-        Some(cross_entropy(&logits, targets))
+        }
+    }
+
+    /// [`backward`](Self::backward) for labelled texts through any head.
+    pub fn backward_through(
+        &self,
+        head: &Head,
+        examples: &Examples,
+        labels: &Tensor,
+        dropout: bool,
+        scale: f64,
+    ) -> Tensor {
+        let tokens = &examples.tokens;
+        let mut chance = examples.dropout();
+        let encoded = self.encoder.forward(tokens, dropout.then_some(&mut chance));
+        let features_bh = encoded.hidden.index_select(0, &tokens.first);
+        let loss = cross_entropy(&head.forward(&features_bh, Some(&mut chance)), labels);
+        (&loss * scale).backward();
+        self.encoder.finish_backward(tokens, &encoded);
+        loss.detach().to_kind(Kind::Double)
     }
 }
 
@@ -179,15 +212,16 @@ impl Trainer {
         for micro_step in 0..size.micro_steps {
             for (objective, weight) in size.weights.iter().enumerate() {
                 let examples = examples(micro_step, objective);
-                let Some(loss) = self.model.loss(objective, &examples, self.dropout) else { continue };
-                losses[objective] += loss.detach().to_kind(Kind::Double);
+                let share = weight / micro_steps;
+                // What is compared is the objective's own gradient; it is weighed when it is taken up.
+                let scale = if comparing.is_some() { 1.0 } else { share };
+                let Some(loss) = self.model.backward(objective, &examples, self.dropout, scale) else {
+                    continue;
+                };
+                losses[objective] += loss;
                 counts[objective] += 1;
-                match &mut comparing {
-                    None => (&loss * (weight / micro_steps)).backward(),
-                    Some(comparing) => {
-                        loss.backward();
-                        comparing.take(self, objective, weight / micro_steps, micro_steps);
-                    }
+                if let Some(comparing) = &mut comparing {
+                    comparing.take(self, objective, share, micro_steps);
                 }
             }
         }

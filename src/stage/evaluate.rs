@@ -7,10 +7,11 @@ use tartan::action::{self, Labels, Vocabulary, roles};
 use tartan::event::{Failure, Progress};
 
 use super::{Io, failure, failure_with_help, model};
-use crate::learn::encoder::{Encoder, Layout};
+use crate::learn::encoder::Encoder;
 use crate::learn::head::Head;
 use crate::learn::metrics::{Confusion, LabelScore};
 use crate::learn::predict::{most_probable, predict};
+use crate::learn::tokens::Layout;
 use crate::learn::weights;
 
 /// What `metrics.json` holds.
@@ -65,11 +66,12 @@ pub fn run(action: &action::Evaluate, io: &Io<'_>) -> Result<(), Failure> {
     model::check_split(&split, &config, &vocabulary, &what)?;
 
     let tensors = weights::on_device(&model::read_weights(io, "model/model.safetensors", &config)?, device);
-    let encoder = Encoder::new(&config, i64::from(vocabulary.pad), &tensors);
+    let encoder = Encoder::new(&config, &tensors, &tensors);
     let head = Head::new(&weights::on_device(&trained.tensors, device), "", 0.0);
     let batch = usize::try_from(action.batch).unwrap_or(usize::MAX);
     let total = split.len();
-    let layout = Layout { pad: vocabulary.pad, attend_pads: action.attend_pads, device };
+    let layout =
+        Layout { family: config.family, pad: vocabulary.pad, attend_pads: action.attend_pads, device };
     let probabilities = predict(&encoder, &head, &split, batch, layout, &|done| {
         io.progress(Progress {
             phase: "evaluate".to_owned(),

@@ -1,0 +1,154 @@
+//! Texts as an encoder reads them: their tokens one after the other, and what attends to what.
+
+use tartan::data::batch::Batch;
+use tartan::data::split::Split;
+use tch::{Device, Kind, Tensor};
+
+use super::config::Family;
+
+/// How texts become an encoder's tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// The encoder's family, which counts positions its own way.
+    pub family: Family,
+    /// The pad token.
+    pub pad: u32,
+    /// Whether texts are padded to the longest, and pads attended to like any token.
+    pub attend_pads: bool,
+    /// Where the tokens go.
+    pub device: Device,
+}
+
+impl Layout {
+    /// The texts at `indices`, with pads where they are attended to.
+    pub fn collate(&self, split: &Split, indices: &[usize]) -> Batch {
+        let batch = Batch::collate(split, indices);
+        if self.attend_pads { batch.padded(self.pad) } else { batch }
+    }
+}
+
+/// The tokens of some texts, T in all.
+#[derive(Debug)]
+pub struct Tokens {
+    /// Token ids, `T`.
+    pub ids: Tensor,
+    /// Rows of the position embeddings, `T`.
+    pub positions: Tensor,
+    /// Where each text's first token is, `B`.
+    pub first: Tensor,
+    /// Which tokens are no pads, `T×1`; absent where none is.
+    pub not_pad: Option<Tensor>,
+    /// Which texts are attended to together.
+    pub attention: Attention,
+}
+
+/// How attention, which is within a text, finds the texts among all tokens.
+#[derive(Debug)]
+pub enum Attention {
+    /// Runs of texts of one length: how many, and how long. Nothing is padded.
+    Runs(Vec<(i64, i64)>),
+    /// All texts side by side, padded to the longest.
+    Padded(Padding),
+}
+
+/// How tokens are laid out side by side, and back.
+#[derive(Debug)]
+pub struct Padding {
+    /// Texts, and tokens of the longest.
+    pub shape: (i64, i64),
+    /// Which token is at each place, `B·L`; any at a pad's.
+    pub token_at: Tensor,
+    /// At which place each token is, `T`.
+    pub place_of: Tensor,
+    /// Which places hold tokens, `B×1×1×L`.
+    pub attended: Tensor,
+}
+
+impl Tokens {
+    /// The batch's tokens, with `ids` in place of its own (they may be masked).
+    pub fn new(batch: &Batch, ids: &[i64], layout: Layout) -> Self {
+        let to_device = |values: &[i64]| Tensor::from_slice(values).to_device(layout.device);
+        let mut first = Vec::with_capacity(batch.len());
+        let mut at = 0;
+        for &length in &batch.lengths {
+            first.push(as_i64(at));
+            at += length;
+        }
+        let pad = i64::from(layout.pad);
+        let not_pad = ids.contains(&pad).then(|| to_device(ids).not_equal(pad).unsqueeze(1));
+        Self {
+            ids: to_device(ids),
+            positions: to_device(&positions(batch, ids, layout)),
+            first: to_device(&first),
+            not_pad,
+            attention: Attention::of(&batch.lengths, layout.device),
+        }
+    }
+}
+
+/// The rows of the position embeddings. RoBERTa counts from the row after the pad's, over tokens that are no
+/// pads; a pad has its own row.
+fn positions(batch: &Batch, ids: &[i64], layout: Layout) -> Vec<i64> {
+    let pad = i64::from(layout.pad);
+    let mut positions = Vec::with_capacity(ids.len());
+    let mut rest = ids;
+    for &length in &batch.lengths {
+        let (text, after) = rest.split_at(length);
+        rest = after;
+        match layout.family {
+            Family::Bert => positions.extend((0..length).map(as_i64)),
+            Family::Roberta => {
+                let mut counted = pad;
+                positions.extend(text.iter().map(|&id| {
+                    counted += i64::from(id != pad);
+                    if id == pad { pad } else { counted }
+                }));
+            }
+        }
+    }
+    positions
+}
+
+impl Attention {
+    /// On the CPU texts of one length are computed together and no pad ever is; a GPU would rather have one
+    /// large piece of work with pads in it than many small ones.
+    fn of(lengths: &[usize], device: Device) -> Self {
+        let runs = runs(lengths);
+        if device == Device::Cpu || runs.len() <= 1 {
+            Self::Runs(runs)
+        } else {
+            Self::padded(lengths, device)
+        }
+    }
+
+    /// All texts side by side.
+    pub fn padded(lengths: &[usize], device: Device) -> Self {
+        let width = lengths.iter().copied().max().unwrap_or(0);
+        let (mut token_at, mut place_of, mut attended) = (vec![], vec![], vec![]);
+        for (row, &length) in lengths.iter().enumerate() {
+            let first = as_i64(place_of.len());
+            token_at.extend((0..width).map(|at| first + as_i64(at.min(length.saturating_sub(1)))));
+            attended.extend((0..width).map(|at| at < length));
+            place_of.extend((0..length).map(|at| as_i64(row * width + at)));
+        }
+        let shape = (as_i64(lengths.len()), as_i64(width));
+        Self::Padded(Padding {
+            shape,
+            token_at: Tensor::from_slice(&token_at).to_device(device),
+            place_of: Tensor::from_slice(&place_of).to_device(device),
+            attended: Tensor::from_slice(&attended)
+                .to_kind(Kind::Bool)
+                .view([shape.0, 1, 1, shape.1])
+                .to_device(device),
+        })
+    }
+}
+
+/// Neighbours of one length: how many, and how long.
+fn runs(lengths: &[usize]) -> Vec<(i64, i64)> {
+    lengths.chunk_by(|a, b| a == b).map(|run| (as_i64(run.len()), as_i64(run[0]))).collect()
+}
+
+fn as_i64(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
