@@ -24,10 +24,9 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
-use tartan::action::{Train, Vocabulary};
+use tartan::action::{Precision, Train, Vocabulary};
 use tartan::data::split::Split;
 use tartan::data::tokenize::TextEncoder;
-use tch::Kind;
 
 use learn::config::Config;
 use learn::encoder::Encoder;
@@ -83,6 +82,9 @@ struct Arguments {
     /// A fresh encoder in place of the folder's weights.
     #[arg(long)]
     random_init: bool,
+    /// Compute in bfloat16.
+    #[arg(long)]
+    bf16: bool,
     /// How often the texts are tokenised or predicted.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -185,6 +187,9 @@ fn steps(arguments: &Arguments) -> Value {
         "micro_steps": arguments.accum, "body": adamw(1e-4, 0.01), "head": adamw(1e-3, 0.1), "warmup": 0.06,
         "clip": 1.0, "evaluate_every": 1_000_000, "patience": 0, "metric": "macro_f1", "seed": 0,
     });
+    if arguments.bf16 {
+        settings["precision"] = json!("bf16");
+    }
     if meta {
         settings["weights"] =
             json!({"meta": {"lr": 1e-2, "dev_head": {"own": fit}, "dev_batch": arguments.batch}});
@@ -234,7 +239,8 @@ fn evaluate(arguments: &Arguments) -> Value {
     let device = libtorch::device(&arguments.device).unwrap();
     let specs = head::params("", world.config.hidden, i64::try_from(world.labels.len()).unwrap());
     let tensors = weights::on_device(&world.weights, device);
-    let encoder = Encoder::new(&world.config, &tensors, &tensors);
+    let precision = if arguments.bf16 { Precision::Bf16 } else { Precision::Float32 };
+    let encoder = Encoder::new(&world.config, &tensors, &weights::in_precision(&tensors, precision));
     let head = Head::new(&weights::on_device(&weights::make(&specs, 0.02, 0, ""), device), "", 0.0);
     let layout =
         Layout { family: world.config.family, pad: world.vocabulary.pad, attend_pads: false, device };
@@ -248,7 +254,7 @@ fn evaluate(arguments: &Arguments) -> Value {
     let seconds = median(seconds.collect());
     json!({
         "mode": "tartan", "method": "evaluate", "batch": batch, "seconds": round(seconds),
-        "texts_per_s": round(split.len() as f64 / seconds), "rss_mb": peak_mb(), "kind": format!("{:?}", Kind::Float),
+        "texts_per_s": round(split.len() as f64 / seconds), "rss_mb": peak_mb(), "precision": precision,
     })
 }
 

@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 pub use training::{
-    AdamW, Checkpoint, DevHead, DevHeadFit, GradientAt, Learned, Length, Meta, MetaOptimizer, Schedule,
-    Similarity, Train, Weights,
+    AdamW, Checkpoint, DevHead, DevHeadFit, GradientAt, Learned, Length, Meta, MetaOptimizer, Precision,
+    Schedule, Similarity, Train, Weights,
 };
 
 use crate::digest::Digest;
@@ -379,6 +379,9 @@ pub struct Evaluate {
     /// Let tokens attend to pads (see [`Train::attend_pads`]).
     #[serde(default, skip_serializing_if = "is_default")]
     pub attend_pads: bool,
+    /// What the encoder computes in.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
 }
 
 /// `export`. Reads [`roles::MODEL`] and `head.safetensors` under `model/`, `tokenizer.json` and

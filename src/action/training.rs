@@ -48,8 +48,23 @@ pub struct Train {
     /// its batch. For comparing with it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attend_pads: bool,
+    /// What the encoder computes in.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
     /// Seeds the heads, the order of the texts, masks and dropout, each a stream of its own.
     pub seed: u64,
+}
+
+/// What an encoder computes in. Parameters, their gradients and the optimiser are held in float32 all the
+/// same, and losses, classification heads and norms are computed in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// float32.
+    #[default]
+    Float32,
+    /// bfloat16: as wide a range in half the bits, and about twice as fast where the processor knows it.
+    Bf16,
 }
 
 impl Train {

@@ -142,7 +142,7 @@ fn count_gpus(visible: Option<&str>, driver: &Path) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::action::{Evaluate, Export, Fetch, Pin};
+    use crate::action::{Evaluate, Export, Fetch, Pin, Precision};
 
     #[test]
     fn a_gpu_takes_one_worker_and_the_cpu_the_rest() {
@@ -151,6 +151,7 @@ mod tests {
             metrics: vec![],
             batch: 1,
             attend_pads: false,
+            precision: Precision::Float32,
         });
         let export = Action::Export(Export {});
         let mut pools = Pools::new(3, vec![0, 1]);

@@ -1,6 +1,6 @@
 //! What there is to train on, and the trainer that it makes: objectives, heads, streams of chance.
 
-use tartan::action::{self, Length, Meta, Vocabulary, Weights};
+use tartan::action::{self, Length, Meta, Precision, Vocabulary, Weights};
 use tartan::data::mask::mask;
 use tartan::data::rng;
 use tartan::data::split::Split;
@@ -98,7 +98,7 @@ impl Job {
         }
     }
 
-    /// A fresh trainer on the job's parameters, computing in `kind`.
+    /// A fresh trainer on the job's parameters, which are held in `kind`.
     pub fn trainer(&self, kind: Kind) -> Trainer {
         let (config, settings) = (&self.config, &self.settings);
         // An LM head that no objective trains stays as it is: it would only decay.
@@ -107,6 +107,10 @@ impl Job {
             body_specs.extend(config.lm_head_params());
         }
         let body = Params::new(&body_specs, &self.weights, kind, self.device);
+        let body = match settings.precision {
+            Precision::Float32 => body,
+            Precision::Bf16 => body.computing_in(Kind::BFloat16),
+        };
         let lm_head: Vec<String> = config.lm_head_params().into_iter().map(|spec| spec.name).collect();
         let encoder_ranges = body.ranges(|name| !lm_head.iter().any(|of_lm_head| of_lm_head == name));
 
@@ -138,8 +142,8 @@ impl Job {
             Loss::Mlm { .. } => None,
         };
         let model = Model {
-            encoder: Encoder::new(config, body.leaves(), body.leaves()),
-            lm_head: self.trains_lm_head().then(|| LmHead::new(config, body.leaves(), body.leaves())),
+            encoder: Encoder::new(config, body.leaves(), body.computed()),
+            lm_head: self.trains_lm_head().then(|| LmHead::new(config, body.leaves(), body.computed())),
             heads: self.tasks.iter().enumerate().map(head).collect(),
         };
         Trainer {

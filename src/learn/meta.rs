@@ -220,6 +220,7 @@ impl<'p, 'a> Comparing<'p, 'a> {
             unreachable!("weights are learned for an end-task, which classifies")
         };
         let loss = trainer.model.backward_through(head, &examples, labels, trainer.dropout, 1.0);
+        trainer.body.params.collect_grad();
         no_grad(|| self.buffers.dev.copy_(trainer.body.params.grad()));
         trainer.zero_grad();
         Dev {

@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::Deserialize;
 use serde_json::Value;
-use tartan::action::{self, Schedule, Vocabulary};
+use tartan::action::{self, Precision, Schedule, Vocabulary};
 use tartan::data::batch::Batch;
 use tartan::data::mask::Masked;
 use tartan::data::split::Split;
@@ -243,6 +243,37 @@ fn check_family(family: &str) {
         }
         let moved = (&value - &fixture.tensors[&format!("start/{name}")]).abs().max().double_value(&[]);
         assert!(moved > 1e-3, "`{name}` has hardly moved: {moved:e}");
+    }
+}
+
+/// Ten steps in bfloat16 give the reference's losses and parameters as far as its eight bits reach.
+#[test]
+fn bf16_follows_the_reference() {
+    for family in ["bert", "roberta"] {
+        let fixture = Fixture::load(family);
+        let mut job = fixture.job();
+        job.settings.precision = Precision::Bf16;
+        let mut trainer = job.trainer(Kind::Float);
+        let Settings { steps, warmup_steps, micro_steps, weights, .. } = &fixture.settings;
+        for step in 0..*steps {
+            let lr_factor = lr_factor(Schedule::Linear, step, *warmup_steps, *steps);
+            let size = StepSize { micro_steps: *micro_steps, weights, lr_factor };
+            let mut examples = |m, t| fixture.examples(&format!("step/{step}/{m}/{t}"), "ids", t > 0);
+            let stepped = trainer.step(size, &mut examples, None).unwrap();
+            let expected = fixture.tensors["losses"].get(i64::try_from(step).unwrap());
+            let off = (Tensor::from_slice(&losses(&stepped)) / expected - 1.0).abs().max().double_value(&[]);
+            assert!(off < 2e-2, "{family}: a loss of step {step} is off by {off:e} of itself");
+        }
+        // How far the parameters have moved, and by how much that differs, over all of them.
+        let (mut moved, mut off) = (0.0, 0.0);
+        let expected = fixture.under("end/");
+        for (name, value) in parameters(&trainer, Tensor::detach) {
+            let square = |x: Tensor| x.square().sum(Kind::Double).double_value(&[]);
+            moved += square(&expected[&name] - &fixture.tensors[&format!("start/{name}")]);
+            off += square(value.to_kind(Kind::Double) - &expected[&name]);
+        }
+        let relative = (off / moved).sqrt();
+        assert!(relative < 0.1, "{family}: off by {relative} of the way");
     }
 }
 

@@ -15,9 +15,35 @@ pub struct Params {
     grad: Tensor,
     /// How many of the values decay.
     decayed: i64,
-    /// Where each parameter is in the buffers, in their order: its name, its start, its length.
-    places: Vec<(String, i64, i64)>,
+    /// Where each parameter is in the buffers, in their order.
+    places: Vec<Place>,
     /// Each parameter by its name: a leaf whose data is a view of `flat` and whose gradient is one of `grad`.
+    leaves: Tensors,
+    /// The same in a lower precision, to compute with.
+    shadow: Option<Shadow>,
+}
+
+#[derive(Debug)]
+struct Place {
+    name: String,
+    shape: Vec<i64>,
+    start: i64,
+}
+
+impl Place {
+    fn length(&self) -> i64 {
+        self.shape.iter().product()
+    }
+
+    fn of(&self, flat: &Tensor) -> Tensor {
+        flat.narrow(0, self.start, self.length()).view(self.shape.as_slice())
+    }
+}
+
+#[derive(Debug)]
+struct Shadow {
+    flat: Tensor,
+    grad: Tensor,
     leaves: Tensors,
 }
 
@@ -34,26 +60,45 @@ impl Params {
         let flat = Tensor::cat(&values, 0);
         let grad = flat.zeros_like();
 
-        let mut leaves = Tensors::new();
         let mut places = vec![];
         let mut at = 0;
         for spec in &ordered {
-            places.push((spec.name.clone(), at, spec.numel()));
-            let mut leaf = Tensor::zeros([0], (kind, device)).set_requires_grad(true);
-            leaf.set_data(&flat.narrow(0, at, spec.numel()).view(spec.shape.as_slice()));
-            at += spec.numel();
-            leaves.insert(spec.name.clone(), leaf);
-        }
-        // A gradient exists only once something was backpropagated into it; from then on autograd adds
-        // to it in place, so that its data can be a view.
-        let sums: Vec<Tensor> = leaves.values().map(|leaf| leaf.sum(kind)).collect();
-        Tensor::stack(&sums, 0).sum(kind).backward();
-        at = 0;
-        for spec in &ordered {
-            leaves[&spec.name].grad().set_data(&grad.narrow(0, at, spec.numel()).view(spec.shape.as_slice()));
+            places.push(Place { name: spec.name.clone(), shape: spec.shape.clone(), start: at });
             at += spec.numel();
         }
-        Self { flat, grad, decayed, places, leaves }
+        let leaves = leaves_over(&flat, &grad, &places);
+        Self { flat, grad, decayed, places, leaves, shadow: None }
+    }
+
+    /// Computes with a copy of the values in a lower precision.
+    #[must_use]
+    pub fn computing_in(mut self, kind: Kind) -> Self {
+        let flat = self.flat.to_kind(kind);
+        let grad = flat.zeros_like();
+        let leaves = leaves_over(&flat, &grad, &self.places);
+        self.shadow = Some(Shadow { flat, grad, leaves });
+        self
+    }
+
+    /// Each parameter by its name, in the precision that is computed in.
+    pub fn computed(&self) -> &Tensors {
+        self.shadow.as_ref().map_or(&self.leaves, |shadow| &shadow.leaves)
+    }
+
+    /// Takes up what a backward pass left in the lower precision, where there is one. To be called after
+    /// each: a sum over passes would lose what the precision cannot hold.
+    pub fn collect_grad(&mut self) {
+        if let Some(shadow) = &mut self.shadow {
+            let _ = self.grad.g_add_(&shadow.grad);
+            let _ = shadow.grad.zero_();
+        }
+    }
+
+    /// Brings the copy in the lower precision, where there is one, to the values.
+    pub fn refresh(&mut self) {
+        if let Some(shadow) = &mut self.shadow {
+            no_grad(|| shadow.flat.copy_(&self.flat));
+        }
     }
 
     /// Each parameter by its name.
@@ -69,10 +114,10 @@ impl Params {
     /// The ranges of the buffers, start and length, that hold the parameters whose name `belongs`.
     pub fn ranges(&self, belongs: impl Fn(&str) -> bool) -> Vec<(i64, i64)> {
         let mut ranges: Vec<(i64, i64)> = vec![];
-        for (_, start, length) in self.places.iter().filter(|(name, ..)| belongs(name)) {
+        for place in self.places.iter().filter(|place| belongs(&place.name)) {
             match ranges.last_mut() {
-                Some((from, len)) if *from + *len == *start => *len += length,
-                _ => ranges.push((*start, *length)),
+                Some((from, length)) if *from + *length == place.start => *length += place.length(),
+                _ => ranges.push((place.start, place.length())),
             }
         }
         ranges
@@ -101,10 +146,29 @@ impl Params {
     /// Takes back the values of a snapshot.
     pub fn restore(&mut self, snapshot: &Tensor) {
         no_grad(|| self.flat.copy_(snapshot));
+        self.refresh();
     }
 
     /// Whether every value is finite.
     pub fn all_finite(&self) -> bool {
         self.flat.isfinite().all().int64_value(&[]) != 0
     }
+}
+
+/// Leaves whose data are views of `flat` and whose gradients are views of `grad`.
+fn leaves_over(flat: &Tensor, grad: &Tensor, places: &[Place]) -> Tensors {
+    let mut leaves = Tensors::new();
+    for place in places {
+        let mut leaf = Tensor::zeros([0], (flat.kind(), flat.device())).set_requires_grad(true);
+        leaf.set_data(&place.of(flat));
+        leaves.insert(place.name.clone(), leaf);
+    }
+    // A gradient exists only once something was backpropagated into it; from then on autograd adds
+    // to it in place, so that its data can be a view.
+    let sums: Vec<Tensor> = leaves.values().map(|leaf| leaf.sum(flat.kind())).collect();
+    Tensor::stack(&sums, 0).sum(flat.kind()).backward();
+    for place in places {
+        leaves[&place.name].grad().set_data(&place.of(grad));
+    }
+    leaves
 }

@@ -218,6 +218,7 @@ impl Trainer {
                 let Some(loss) = self.model.backward(objective, &examples, self.dropout, scale) else {
                     continue;
                 };
+                self.body.params.collect_grad();
                 losses[objective] += loss;
                 counts[objective] += 1;
                 if let Some(comparing) = &mut comparing {
@@ -250,9 +251,9 @@ impl Trainer {
             return Err(NotFinite::Dev);
         }
 
-        self.body.optimiser.step(&self.body.params, size.lr_factor);
-        if let Some(heads) = &mut self.heads {
-            heads.optimiser.step(&heads.params, size.lr_factor);
+        for group in [Some(&mut self.body), self.heads.as_mut()].into_iter().flatten() {
+            group.optimiser.step(&group.params, size.lr_factor);
+            group.params.refresh();
         }
         let comparison = comparing.map(|comparing| comparing.finish(self, &compared)).transpose()?;
         let losses = losses

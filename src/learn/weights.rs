@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rand::Rng as _;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use tartan::action::Precision;
 use tartan::data::rng;
 use tch::{Device, Kind, Tensor};
 
@@ -251,6 +252,15 @@ impl View for Floats {
 /// The same tensors on a device.
 pub fn on_device(tensors: &Tensors, device: Device) -> Tensors {
     tensors.iter().map(|(name, tensor)| (name.clone(), tensor.to_device(device))).collect()
+}
+
+/// The same tensors in a precision; those that have it are shared.
+pub fn in_precision(tensors: &Tensors, precision: Precision) -> Tensors {
+    let kind = match precision {
+        Precision::Float32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
+    };
+    tensors.iter().map(|(name, tensor)| (name.clone(), tensor.to_kind(kind))).collect()
 }
 
 /// Sets a row of a matrix to 0.

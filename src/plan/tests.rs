@@ -60,6 +60,7 @@ fn stages() -> Stages {
                 ("metric", "macro_f1"),
                 ("dropout", "true"),
                 ("attend_pads", "false"),
+                ("precision", "float32"),
                 ("seed", "0"),
             ],
         ),
@@ -85,6 +86,7 @@ fn stages() -> Stages {
                 ("metrics", "[accuracy]"),
                 ("batch", "8"),
                 ("attend_pads", "false"),
+                ("precision", "float32"),
             ],
         ),
         ("out", "export", vec![("model", "@model")]),
@@ -196,6 +198,7 @@ fn every_parameter_changes_its_stage_and_what_follows_and_nothing_else() {
         ("model", "metric", "accuracy"),
         ("model", "dropout", "false"),
         ("model", "attend_pads", "true"),
+        ("model", "precision", "bf16"),
         ("model", "weights", "{from: @meta}"),
         ("model", "weights", "{from: @meta, use: mean}"),
         ("model", "weights", "{from: @meta, use: replay}"),
@@ -224,6 +227,7 @@ fn every_parameter_changes_its_stage_and_what_follows_and_nothing_else() {
         ("test", "metrics", "[macro_f1]"),
         ("test", "batch", "9"),
         ("test", "attend_pads", "true"),
+        ("test", "precision", "bf16"),
     ];
     // Every field of the pipeline that is no name of another stage must be among the changes.
     let references = ["tokenizer", "init", "end_task", "auxiliary", "model", "data"];
@@ -288,10 +292,11 @@ fn a_parameter_at_its_default_is_as_if_it_were_not_said() {
                 "metric",
                 "dropout",
                 "attend_pads",
+                "precision",
                 "seed",
             ],
             "learn-weights" => &["meta", "seed"],
-            "evaluate" => &["attend_pads"],
+            "evaluate" => &["attend_pads", "precision"],
             _ => &[],
         };
         fields.retain(|(field, _)| !defaults.contains(field));

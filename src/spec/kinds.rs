@@ -249,8 +249,9 @@ fn evaluate(mut fields: Fields) -> Option<Block> {
     chosen.dedup();
     let batch = fields.count("batch", 1).unwrap_or(64);
     let attend_pads = fields.truth("attend_pads").unwrap_or(false);
+    let precision = training::precision(&mut fields);
     fields.finish("an `evaluate` block");
-    let action = action::Evaluate { split: split?.0, metrics: chosen, batch, attend_pads };
+    let action = action::Evaluate { split: split?.0, metrics: chosen, batch, attend_pads, precision };
     Some(Block::Evaluate { model: model?, data: data?, split_at, action })
 }
 

@@ -7,7 +7,7 @@ use super::yaml::{At, Node};
 use super::{Block, Ref};
 use crate::action::{
     self, AdamW, Checkpoint, DevHead, DevHeadFit, GradientAt, Learned, Length, Meta, MetaOptimizer, Metric,
-    Schedule, Similarity, Weights,
+    Precision, Schedule, Similarity, Weights,
 };
 use crate::diag::{Diagnostic, nearest};
 
@@ -122,9 +122,16 @@ fn training(
         metric: fields.word("metric", &metrics()).unwrap_or(Metric::MacroF1),
         dropout: fields.truth("dropout").unwrap_or(true),
         attend_pads: fields.truth("attend_pads").unwrap_or(false),
+        precision: precision(fields),
         seed: fields.count("seed", 0).unwrap_or(0),
     };
     (checkpoint, length.map(|_| action))
+}
+
+/// `precision: bf16`; float32 where nothing is said.
+pub(super) fn precision(fields: &mut Fields) -> Precision {
+    let words = [("float32", Precision::Float32), ("bf16", Precision::Bf16)];
+    fields.word("precision", &words).unwrap_or_default()
 }
 
 fn length(fields: &mut Fields) -> Option<Length> {

@@ -66,7 +66,8 @@ pub fn run(action: &action::Evaluate, io: &Io<'_>) -> Result<(), Failure> {
     model::check_split(&split, &config, &vocabulary, &what)?;
 
     let tensors = weights::on_device(&model::read_weights(io, "model/model.safetensors", &config)?, device);
-    let encoder = Encoder::new(&config, &tensors, &tensors);
+    let layers = weights::in_precision(&tensors, action.precision);
+    let encoder = Encoder::new(&config, &tensors, &layers);
     let head = Head::new(&weights::on_device(&trained.tensors, device), "", 0.0);
     let batch = usize::try_from(action.batch).unwrap_or(usize::MAX);
     let total = split.len();
