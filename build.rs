@@ -19,6 +19,7 @@ fn main() -> Result<(), String> {
         format!("{}: {error}: libtorch is not linked here; `cargo xtask setup` gets it", libraries.display())
     })?;
     println!("cargo::rustc-link-arg-bin=tartan-worker=-Wl,-rpath,{}", libraries.display());
+    println!("cargo::rustc-link-arg-benches=-Wl,-rpath,{}", libraries.display());
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
         // The old kind of rpath comes before LD_LIBRARY_PATH, where another project's libtorch may be.
         println!("cargo::rustc-link-arg-bin=tartan-worker=-Wl,--disable-new-dtags");

@@ -33,7 +33,7 @@ use learn::encoder::Encoder;
 use learn::head::{self, Head};
 use learn::job::{Job, Loss, Task};
 use learn::predict::predict;
-use learn::tokens::Layout;
+use learn::tokens::{Layout, tokens_at_once};
 use learn::train::{Listener, train};
 use learn::weighting::Weighting;
 use learn::{libtorch, weights};
@@ -242,8 +242,13 @@ fn evaluate(arguments: &Arguments) -> Value {
     let precision = if arguments.bf16 { Precision::Bf16 } else { Precision::Float32 };
     let encoder = Encoder::new(&world.config, &tensors, &weights::in_precision(&tensors, precision));
     let head = Head::new(&weights::on_device(&weights::make(&specs, 0.02, 0, ""), device), "", 0.0);
-    let layout =
-        Layout { family: world.config.family, pad: world.vocabulary.pad, attend_pads: false, device };
+    let layout = Layout {
+        family: world.config.family,
+        pad: world.vocabulary.pad,
+        attend_pads: false,
+        device,
+        tokens_at_once: tokens_at_once(device),
+    };
     let batch = usize::try_from(arguments.batch).unwrap();
     let seconds = (0..arguments.rounds).map(|_| {
         let start = Instant::now();

@@ -79,6 +79,15 @@ impl Action {
         matches!(self, Self::Train(_) | Self::LearnWeights(_) | Self::Evaluate(_))
     }
 
+    /// What it computes in, where it computes with tensors.
+    pub fn precision(&self) -> Option<Precision> {
+        match self {
+            Self::Train(train) | Self::LearnWeights(train) => Some(train.precision),
+            Self::Evaluate(evaluate) => Some(evaluate.precision),
+            _ => None,
+        }
+    }
+
     /// The parameters alone, without the kind; those at their default are absent.
     pub fn parameters(&self) -> Value {
         match serde_json::to_value(self) {

@@ -63,6 +63,8 @@ pub enum Precision {
     /// float32.
     #[default]
     Float32,
+    /// float32, whose matrix products an NVIDIA GPU rounds to ten bits on the way. A CPU does not.
+    Tf32,
     /// bfloat16: as wide a range in half the bits, and about twice as fast where the processor knows it.
     Bf16,
 }

@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::{env, fs, process, thread};
 
 use tartan::action::Request;
@@ -105,20 +104,16 @@ fn end_with_parent() {
 
 /// Runs the stage; a panic on the way (libtorch's errors come as such) is a failure like any other.
 fn run(request: &Request) -> Result<(), Failure> {
-    static PANIC: Mutex<Option<String>> = Mutex::new(None);
     panic::set_hook(Box::new(|info| {
         let text = info.payload_as_str().unwrap_or("a panic without a message");
         let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
         let text = format!("{text}{}", place.unwrap_or_default());
         let _ = writeln!(io::stderr(), "panic: {text}");
-        if let Ok(mut slot) = PANIC.lock() {
-            // The first says why; others follow from it.
-            slot.get_or_insert(text);
-        }
+        libtorch::keep_panic(text);
     }));
     panic::catch_unwind(AssertUnwindSafe(|| stage::run(request, &|message| say(&message)))).unwrap_or_else(
         |_| {
-            let text = PANIC.lock().ok().and_then(|mut slot| slot.take());
+            let text = libtorch::take_panic();
             Err(libtorch::explain_panic(&text.unwrap_or_else(|| "a panic without a message".to_owned())))
         },
     )

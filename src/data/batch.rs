@@ -49,6 +49,25 @@ impl Batch {
         Self { ids, lengths: vec![width; self.len()], labels: self.labels.clone() }
     }
 
+    /// The same texts in parts of at most so many tokens; a longer text is a part of its own.
+    pub fn parts(&self, tokens: usize) -> Vec<Self> {
+        let mut parts: Vec<Self> = vec![];
+        let mut rest = self.ids.as_slice();
+        for (text, &length) in self.lengths.iter().enumerate() {
+            if parts.last().is_none_or(|part| part.ids.len() + length > tokens) {
+                parts.push(Self::default());
+            }
+            let (ids, after) = rest.split_at(length);
+            rest = after;
+            if let Some(part) = parts.last_mut() {
+                part.ids.extend_from_slice(ids);
+                part.lengths.push(length);
+                part.labels.extend(self.labels.get(text));
+            }
+        }
+        parts
+    }
+
     /// How many texts.
     pub fn len(&self) -> usize {
         self.lengths.len()
@@ -142,6 +161,19 @@ mod tests {
         let padded = batch.padded(0);
         assert_eq!(padded.ids, [9, 0, 0, 5, 0, 0, 6, 7, 8]);
         assert_eq!((padded.lengths, padded.labels), (vec![3, 3, 3], batch.labels));
+    }
+
+    #[test]
+    fn parts_are_the_batch_cut_between_texts() {
+        let batch = Batch { ids: (0..9).collect(), lengths: vec![1, 2, 2, 4], labels: vec![5, 6, 7, 8] };
+        let lengths = |tokens| batch.parts(tokens).into_iter().map(|part| part.lengths).collect::<Vec<_>>();
+        assert_eq!(lengths(100), [[1, 2, 2, 4]]);
+        assert_eq!(lengths(3), [vec![1, 2], vec![2], vec![4]]);
+        assert_eq!(lengths(0).len(), 4);
+        let parts = batch.parts(5);
+        assert_eq!(parts.iter().flat_map(|part| part.ids.clone()).collect::<Vec<_>>(), batch.ids);
+        assert_eq!(parts.iter().flat_map(|part| part.labels.clone()).collect::<Vec<_>>(), batch.labels);
+        assert!(Batch::default().parts(5).is_empty());
     }
 
     #[test]

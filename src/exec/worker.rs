@@ -20,7 +20,7 @@ use signal_hook::consts::{SIGABRT, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKI
 use signal_hook::low_level::signal_name;
 
 use super::schedule::{News, Ticket};
-use crate::action::Request;
+use crate::action::{Precision, Request};
 use crate::event::{Failure, Message};
 
 /// How long a worker may live on after its last word, or after it closed its output.
@@ -90,8 +90,11 @@ impl Process {
         let log_from = file.metadata()?.len();
 
         let threads = request.threads.to_string();
+        let tf32 = request.action.precision() == Some(Precision::Tf32);
         let mut child = Command::new(program)
             .envs(tuning())
+            // libtorch's switch. It is part of the key, so what the user's environment says of it does not count.
+            .env("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", if tf32 { "1" } else { "0" })
             .env("OMP_NUM_THREADS", &threads)
             .env("MKL_NUM_THREADS", &threads)
             .env("RAYON_NUM_THREADS", &threads)

@@ -9,6 +9,7 @@ use tartan::data::split::Split;
 use super::job::Job;
 use super::meta::DevUse;
 use super::step::Examples;
+use super::tokens::Layout;
 
 /// Labelled texts without end, for each use.
 #[derive(Debug)]
@@ -31,13 +32,12 @@ pub struct Pool<'j> {
 
 impl DevTexts<'_> {
     /// The texts for one use in the step after `done` steps.
-    pub fn next(&mut self, job: &Job, which: DevUse, done: u64) -> Examples {
+    pub fn next(&mut self, job: &Job, which: DevUse, done: u64, layout: Layout) -> Examples {
         let pool = match which {
             DevUse::Fit => &mut self.fit,
             DevUse::Gradient => &mut self.gradient,
         };
         let texts = pool.order.next(pool.batch);
-        let layout = job.layout();
         Examples::classify(&layout.collate(pool.split, &texts), layout, job.dropout_seed(pool.purpose, done))
     }
 }

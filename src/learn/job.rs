@@ -1,6 +1,7 @@
 //! What there is to train on, and the trainer that it makes: objectives, heads, streams of chance.
 
 use tartan::action::{self, Length, Meta, Precision, Vocabulary, Weights};
+use tartan::data::batch::Batch;
 use tartan::data::mask::mask;
 use tartan::data::rng;
 use tartan::data::split::Split;
@@ -12,8 +13,8 @@ use super::head::{self, Head};
 use super::lm_head::LmHead;
 use super::meta::{DevUse, Probe};
 use super::params::Params;
-use super::step::{Examples, Group, Model, Trainer};
-use super::tokens::Layout;
+use super::step::{Examples, Group, Model, Part, Trainer};
+use super::tokens::{Layout, tokens_at_once};
 use super::weighting::Weighting;
 use super::weights::{self, Tensors};
 
@@ -87,7 +88,13 @@ impl Job {
     /// How texts are laid out.
     pub fn layout(&self) -> Layout {
         let attend_pads = self.settings.attend_pads;
-        Layout { family: self.config.family, pad: self.vocabulary.pad, attend_pads, device: self.device }
+        Layout {
+            family: self.config.family,
+            pad: self.vocabulary.pad,
+            attend_pads,
+            device: self.device,
+            tokens_at_once: tokens_at_once(self.device),
+        }
     }
 
     /// How the weights are learned, where they are.
@@ -108,7 +115,7 @@ impl Job {
         }
         let body = Params::new(&body_specs, &self.weights, kind, self.device);
         let body = match settings.precision {
-            Precision::Float32 => body,
+            Precision::Float32 | Precision::Tf32 => body,
             Precision::Bf16 => body.computing_in(Kind::BFloat16),
         };
         let lm_head: Vec<String> = config.lm_head_params().into_iter().map(|spec| spec.name).collect();
@@ -155,6 +162,7 @@ impl Job {
             dropout: settings.dropout,
             clip: settings.clip,
             buffers: None,
+            updating: false,
         }
     }
 
@@ -172,16 +180,20 @@ impl Job {
     }
 
     /// What objective `t` trains on in its micro-step `count`, counted from the start of training.
-    pub fn examples(&self, t: usize, texts: &[usize], count: u64) -> Examples {
-        let (task, layout, purpose) = (&self.tasks[t], self.layout(), self.purpose(t));
+    pub fn examples(&self, t: usize, texts: &[usize], count: u64, layout: Layout) -> Examples {
+        let (task, purpose) = (&self.tasks[t], self.purpose(t));
         let batch = layout.collate(&task.train, texts);
         let dropout_seed = self.dropout_seed(&purpose, count);
         match task.loss {
             Loss::Classify { .. } => Examples::classify(&batch, layout, dropout_seed),
             Loss::Mlm { rate, mask: mask_token } => {
                 let mut stream = rng::stream(self.settings.seed, &format!("mask/{purpose}"), count);
-                let masked = mask(&batch, &self.vocabulary, mask_token, rate, &mut stream);
-                Examples::mlm(&batch, &masked, layout, dropout_seed)
+                let part = |part: &Batch| {
+                    let masked = mask(part, &self.vocabulary, mask_token, rate, &mut stream);
+                    Part::mlm(part, &masked, layout)
+                };
+                let parts = batch.parts(layout.tokens_at_once).iter().map(part).collect();
+                Examples { parts, seed: dropout_seed }
             }
         }
     }

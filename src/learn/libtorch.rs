@@ -1,6 +1,8 @@
 //! libtorch as a library: loading its CUDA half, its version, devices and threads.
 
 use std::error::Error as _;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Mutex;
 
 use tartan::event::Failure;
 use tch::Cuda;
@@ -69,6 +71,37 @@ pub fn version() -> String {
     )
 }
 
+/// What the first panic said that nobody recovered from.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps what a panic says, for [`take_panic`]. The first says why; others follow from it.
+pub fn keep_panic(text: String) {
+    if let Ok(mut slot) = PANIC.lock() {
+        slot.get_or_insert(text);
+    }
+}
+
+/// What a panic said, if there was one.
+pub fn take_panic() -> Option<String> {
+    PANIC.lock().ok().and_then(|mut slot| slot.take())
+}
+
+/// What `work` gives, or libtorch's words where memory ran out. Any other panic goes on.
+pub fn unless_out_of_memory<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(work)).or_else(|payload| match payload.downcast_ref::<String>() {
+        Some(text) if is_out_of_memory(text) => {
+            take_panic();
+            Err(text.clone())
+        }
+        _ => panic::resume_unwind(payload),
+    })
+}
+
+fn is_out_of_memory(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|sign| lower.contains(sign))
+}
+
 /// What a panic's text says to a user. A tensor operation that fails panics with libtorch's whole message:
 /// a C++ error, then a backtrace.
 pub fn explain_panic(text: &str) -> Failure {
@@ -81,9 +114,7 @@ pub fn explain_panic(text: &str) -> Failure {
     };
     // The text is as `Debug` prints it: line ends are escaped.
     let first_line = error.split("\\n").next().unwrap_or(error).trim_end_matches("\")").replace("\\\"", "\"");
-    let lower = first_line.to_lowercase();
-    let out_of_memory = ["out of memory", "can't allocate memory", "not enough memory"];
-    if out_of_memory.iter().any(|sign| lower.contains(sign)) {
+    if is_out_of_memory(&first_line) {
         return Failure {
             message: format!("out of memory: {first_line}"),
             help: Some(
@@ -121,6 +152,8 @@ mod sys {
 
 #[cfg(test)]
 mod tests {
+    use tch::{Kind, Tensor};
+
     use super::*;
 
     #[test]
@@ -145,6 +178,15 @@ mod tests {
         let failure = explain_panic(panic.downcast_ref::<String>().unwrap());
         assert!(failure.message.starts_with("out of memory: "), "{}", failure.message);
         assert!(failure.help.unwrap().contains("`batch`"));
+    }
+
+    #[test]
+    fn one_can_go_on_when_memory_ran_out_and_from_nothing_else() {
+        let too_much = || Tensor::zeros([1 << 50], (Kind::Float, Device::Cpu));
+        assert!(unless_out_of_memory(too_much).unwrap_err().contains("memory"));
+        assert_eq!(unless_out_of_memory(|| 1), Ok(1));
+        let other = || unless_out_of_memory(|| Tensor::zeros([2], (Kind::Float, Device::Cpu)).view([3]));
+        assert!(panic::catch_unwind(other).is_err());
     }
 
     #[test]

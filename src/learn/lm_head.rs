@@ -51,19 +51,18 @@ impl LmHead {
         }
     }
 
-    /// The mean cross-entropy of `targets`, `N`, at the hidden states `N×H` of their tokens; a scalar without
-    /// a graph. Adds the gradient of `scale` times it to every parameter, the encoder's but for its embeddings
-    /// among them.
+    /// The summed cross-entropy of `targets`, `N`, at the hidden states `N×H` of their tokens: a scalar
+    /// without a graph. Adds the gradient of `scale` times it to every parameter that the hidden states come
+    /// from, and to the LM head's own.
     pub fn backward(&self, hidden_nh: &Tensor, targets_n: &Tensor, scale: f64) -> Tensor {
         let x_nh = self.norm.forward(&activate(self.activation, &self.dense.forward(hidden_nh)));
-        let chosen = targets_n.size()[0];
         let mut loss = Tensor::zeros([], (Kind::Double, x_nh.device()));
         let gradients: Vec<Tensor> = no_grad(|| {
-            let parts =
-                x_nh.detach().split(TOKENS_AT_ONCE, 0).into_iter().zip(targets_n.split(TOKENS_AT_ONCE, 0));
+            let x_nh = x_nh.detach().split(TOKENS_AT_ONCE, 0);
+            let parts = x_nh.iter().zip(targets_n.split(TOKENS_AT_ONCE, 0));
             parts
                 .map(|(x_nh, targets_n)| {
-                    let (sum, gradient_nh) = self.decode_backward(&x_nh, &targets_n, scale / chosen as f64);
+                    let (sum, gradient_nh) = self.decode_backward(x_nh, &targets_n, scale);
                     loss += sum;
                     gradient_nh
                 })
@@ -71,7 +70,7 @@ impl LmHead {
         });
         // The gradient of this sum with respect to x is what was found.
         (&x_nh * Tensor::cat(&gradients, 0)).sum(None::<Kind>).backward();
-        loss / chosen as f64
+        loss
     }
 
     /// The sum of the tokens' losses, and the gradient of `scale` times it with respect to `x`, `N×H`; adds

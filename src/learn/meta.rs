@@ -17,7 +17,7 @@ use super::config::Spec;
 use super::head::Head;
 use super::optimiser::Optimiser;
 use super::params::Params;
-use super::step::{Examples, NotFinite, Targets, Trainer, cross_entropy, read};
+use super::step::{Examples, NotFinite, Trainer, cross_entropy, read};
 use super::weights::Tensors;
 
 /// What dev texts are for.
@@ -214,13 +214,10 @@ impl<'p, 'a> Comparing<'p, 'a> {
             DevHead::Training => None,
         };
         let own = fitted.as_ref().map(|(params, _)| self.head(params));
-        let head = own.as_ref().or_else(|| trainer.model.heads.first().and_then(Option::as_ref));
         let examples = (self.probe.examples)(DevUse::Gradient);
-        let (Targets::Labels(labels), Some(head)) = (&examples.targets, head) else {
-            unreachable!("weights are learned for an end-task, which classifies")
+        let Some(loss) = trainer.backward_through(own.as_ref(), &examples) else {
+            unreachable!("weights are learned for an end-task, on a dev batch of at least one text")
         };
-        let loss = trainer.model.backward_through(head, &examples, labels, trainer.dropout, 1.0);
-        trainer.body.params.collect_grad();
         no_grad(|| self.buffers.dev.copy_(trainer.body.params.grad()));
         trainer.zero_grad();
         Dev {
@@ -233,14 +230,20 @@ impl<'p, 'a> Comparing<'p, 'a> {
     /// Fits a fresh head on the texts' features, which are computed once since the encoder is fixed. Returns
     /// its parameters, and its loss before each step.
     fn fit(&self, fit: &DevHeadFit, trainer: &Trainer, texts: &Examples) -> (Params, Vec<f64>) {
-        let Examples { tokens, targets: Targets::Labels(labels), .. } = texts else {
-            unreachable!("weights are learned for an end-task, which classifies")
+        let Some(mut chance) = texts.dropout() else {
+            unreachable!("the dev head is fitted on at least one text")
         };
-        let mut chance = texts.dropout();
-        let features_bh = no_grad(|| {
-            let encoded = trainer.model.encoder.forward(tokens, trainer.dropout.then_some(&mut chance));
-            encoded.hidden.index_select(0, &tokens.first)
-        });
+        let (mut features, mut labels) = (vec![], vec![]);
+        for part in &texts.parts {
+            let features_bh = no_grad(|| {
+                let encoded =
+                    trainer.model.encoder.forward(&part.tokens, trainer.dropout.then_some(&mut chance));
+                encoded.hidden.index_select(0, &part.tokens.first)
+            });
+            features.push(features_bh);
+            labels.extend(part.targets.labels());
+        }
+        let (features_bh, labels) = (Tensor::cat(&features, 0), Tensor::cat(&labels, 0));
         let grad = trainer.body.params.grad();
         let mut params =
             Params::new(&self.probe.head_specs, &self.probe.fresh_head, grad.kind(), grad.device());
@@ -249,7 +252,7 @@ impl<'p, 'a> Comparing<'p, 'a> {
         let mut losses: Vec<f64> = vec![];
         for _ in 0..fit.steps {
             params.zero_grad();
-            let loss = cross_entropy(&head.forward(&features_bh, Some(&mut chance)), labels);
+            let loss = cross_entropy(&head.forward(&features_bh, Some(&mut chance)), &labels);
             loss.backward();
             optimiser.step(&params, 1.0);
             let loss = loss.double_value(&[]);

@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 use super::config::Config;
 use super::job::{Job, Loss, Task};
 use super::optimiser::lr_factor;
-use super::step::{Examples, StepSize, Stepped, Trainer};
+use super::step::{Examples, Part, StepSize, Stepped, Trainer};
 use super::tokens::{Attention, Layout, Tokens};
 use super::weighting::Weighting;
 use super::weights::Tensors;
@@ -157,13 +157,19 @@ fn examples(tensors: &Tensors, at: &str, ids: &str, mlm: bool, layout: Layout) -
     if !mlm {
         return Examples::classify(&batch, layout, 0);
     }
-    let chosen = integers(tensors, &format!("{at}/chosen"));
-    let masked = Masked {
-        ids: batch.ids.clone(),
-        chosen: chosen.iter().map(|place| places[place]).collect(),
-        targets: integers(tensors, &format!("{at}/targets")),
+    let targets = integers(tensors, &format!("{at}/targets"));
+    let chosen: Vec<i64> =
+        integers(tensors, &format!("{at}/chosen")).iter().map(|place| places[place]).collect();
+    let mut start = 0;
+    let part = |part: &Batch| {
+        let tokens = start..start + i64::try_from(part.ids.len()).unwrap();
+        start = tokens.end;
+        let of_part =
+            |(place, target): (&i64, &i64)| tokens.contains(place).then_some((place - tokens.start, *target));
+        let (chosen, targets) = chosen.iter().zip(&targets).filter_map(of_part).unzip();
+        Part::mlm(part, &Masked { ids: part.ids.clone(), chosen, targets }, layout)
     };
-    Examples::mlm(&batch, &masked, layout, 0)
+    Examples { parts: batch.parts(layout.tokens_at_once).iter().map(part).collect(), seed: 0 }
 }
 
 /// Every parameter of a trainer under the fixture's names, mapped by `of`.
@@ -188,7 +194,8 @@ fn check(what: &str, found: &Tensor, expected: &Tensor) {
 fn check_gradients(fixture: &Fixture, prefix: &str, examples: &Examples, objective: usize, loss: &str) {
     let mut trainer = fixture.trainer();
     trainer.body.params.zero_grad();
-    let found = trainer.model.backward(objective, examples, false, 1.0).unwrap();
+    trainer.dropout = false;
+    let found = trainer.backward(objective, examples, 1.0).unwrap();
     check(loss, &found, &fixture.tensors[loss]);
     let expected = fixture.under(prefix);
     for (name, gradient) in parameters(&trainer, Tensor::grad) {
@@ -203,7 +210,7 @@ fn check_gradients(fixture: &Fixture, prefix: &str, examples: &Examples, objecti
 fn check_family(family: &str) {
     let fixture = Fixture::load(family);
 
-    let Examples { mut tokens, .. } = fixture.examples("one", "ids", false);
+    let Part { mut tokens, .. } = fixture.examples("one", "ids", false).parts.remove(0);
     let (batch, places) = batch(&fixture.tensors, "one", "ids", false);
     let places: Vec<i64> = places.into_keys().collect();
     let expected = fixture.tensors["one/hidden"].flatten(0, 1).index_select(0, &Tensor::from_slice(&places));
@@ -221,14 +228,19 @@ fn check_family(family: &str) {
         "one/classify_loss",
     );
 
+    check_steps(&fixture, fixture.job().layout());
+    // Each text a part of its own.
+    check_steps(&fixture, Layout { tokens_at_once: 1, ..fixture.job().layout() });
+}
+
+fn check_steps(fixture: &Fixture, layout: Layout) {
     let mut trainer = fixture.trainer();
     let Settings { steps, warmup_steps, micro_steps, weights, .. } = &fixture.settings;
     for step in 0..*steps {
         let lr_factor = lr_factor(Schedule::Linear, step, *warmup_steps, *steps);
         let size = StepSize { micro_steps: *micro_steps, weights, lr_factor };
-        let stepped = trainer
-            .step(size, &mut |m, t| fixture.examples(&format!("step/{step}/{m}/{t}"), "ids", t > 0), None)
-            .unwrap();
+        let mut of = |m, t| examples(&fixture.tensors, &format!("step/{step}/{m}/{t}"), "ids", t > 0, layout);
+        let stepped = trainer.step(size, &mut of, None).unwrap();
         let expected = fixture.tensors["losses"].get(i64::try_from(step).unwrap());
         check(&format!("the losses of step {step}"), &Tensor::from_slice(&losses(&stepped)), &expected);
     }

@@ -136,6 +136,9 @@ impl Params {
     /// Sets every gradient to 0.
     pub fn zero_grad(&mut self) {
         let _ = self.grad.zero_();
+        if let Some(shadow) = &mut self.shadow {
+            let _ = shadow.grad.zero_();
+        }
     }
 
     /// A copy of every value, to [`restore`](Self::restore) later.

@@ -14,15 +14,22 @@ use super::optimiser::{Optimiser, clip_grad_norm};
 use super::params::Params;
 use super::tokens::{Layout, Tokens};
 
-/// What an objective computes its loss on in one micro-step.
+/// What an objective computes its loss on in one micro-step, in parts that are in memory one at a time.
 #[derive(Debug)]
 pub struct Examples {
+    /// The parts. The loss is the mean over all of them.
+    pub parts: Vec<Part>,
+    /// The seed of the dropout.
+    pub seed: u64,
+}
+
+/// Some of the texts.
+#[derive(Debug)]
+pub struct Part {
     /// The texts as the model reads them.
     pub tokens: Tokens,
     /// What it should say.
     pub targets: Targets,
-    /// The seed of the dropout.
-    pub seed: u64,
 }
 
 /// What a model should say of some texts.
@@ -39,25 +46,51 @@ pub enum Targets {
     },
 }
 
-impl Examples {
+impl Targets {
+    /// The labels, where these are labels.
+    pub fn labels(&self) -> Option<&Tensor> {
+        match self {
+            Self::Labels(labels) => Some(labels),
+            Self::Chosen { .. } => None,
+        }
+    }
+
+    /// What there is a loss of.
+    fn all(&self) -> &Tensor {
+        match self {
+            Self::Labels(labels) => labels,
+            Self::Chosen { were, .. } => were,
+        }
+    }
+}
+
+impl Part {
     /// Labelled texts.
-    pub fn classify(batch: &Batch, layout: Layout, seed: u64) -> Self {
+    pub fn classify(batch: &Batch, layout: Layout) -> Self {
         let labels = Tensor::from_slice(&batch.labels).to_device(layout.device);
-        Self { tokens: Tokens::new(batch, &batch.ids, layout), targets: Targets::Labels(labels), seed }
+        Self { tokens: Tokens::new(batch, &batch.ids, layout), targets: Targets::Labels(labels) }
     }
 
     /// Masked texts.
-    pub fn mlm(batch: &Batch, masked: &Masked, layout: Layout, seed: u64) -> Self {
+    pub fn mlm(batch: &Batch, masked: &Masked, layout: Layout) -> Self {
         let targets = Targets::Chosen {
             at: Tensor::from_slice(&masked.chosen).to_device(layout.device),
             were: Tensor::from_slice(&masked.targets).to_device(layout.device),
         };
-        Self { tokens: Tokens::new(batch, &masked.ids, layout), targets, seed }
+        Self { tokens: Tokens::new(batch, &masked.ids, layout), targets }
+    }
+}
+
+impl Examples {
+    /// Labelled texts.
+    pub fn classify(batch: &Batch, layout: Layout, seed: u64) -> Self {
+        let parts = batch.parts(layout.tokens_at_once);
+        Self { parts: parts.iter().map(|part| Part::classify(part, layout)).collect(), seed }
     }
 
     /// The dropout of their pass.
-    pub fn dropout(&self) -> Dropout {
-        Dropout::new(self.seed, self.tokens.ids.device())
+    pub fn dropout(&self) -> Option<Dropout> {
+        self.parts.first().map(|part| Dropout::new(self.seed, part.tokens.ids.device()))
     }
 }
 
@@ -73,44 +106,32 @@ pub struct Model {
 }
 
 impl Model {
-    /// The mean loss of objective `index` on its examples, a scalar of float64 without a graph; adds the
-    /// gradient of `scale` times it to every parameter's. None where there is nothing to say, as when masking
-    /// chose no token of a small batch. `dropout` is the encoder's; heads always have theirs.
-    pub fn backward(&self, index: usize, examples: &Examples, dropout: bool, scale: f64) -> Option<Tensor> {
-        match &examples.targets {
-            Targets::Labels(labels) => {
-                let head = self.heads.get(index)?.as_ref()?;
-                Some(self.backward_through(head, examples, labels, dropout, scale))
-            }
-            Targets::Chosen { were, .. } if were.numel() == 0 => None,
-            Targets::Chosen { at, were } => {
-                let lm_head = self.lm_head.as_ref()?;
-                let mut chance = examples.dropout();
-                let encoded = self.encoder.forward(&examples.tokens, dropout.then_some(&mut chance));
-                let loss = lm_head.backward(&encoded.hidden.index_select(0, at), were, scale);
-                self.encoder.finish_backward(&examples.tokens, &encoded);
-                Some(loss)
-            }
-        }
-    }
-
-    /// [`backward`](Self::backward) for labelled texts through any head.
-    pub fn backward_through(
+    /// The sum of the losses of a part, through the `head` of what is labelled: a scalar of float64 without a
+    /// graph. Adds the gradient of `scale` times it to every parameter's. `dropout` is the encoder's; heads
+    /// always have theirs.
+    fn backward(
         &self,
-        head: &Head,
-        examples: &Examples,
-        labels: &Tensor,
+        head: Option<&Head>,
+        part: &Part,
+        chance: &mut Dropout,
         dropout: bool,
         scale: f64,
-    ) -> Tensor {
-        let tokens = &examples.tokens;
-        let mut chance = examples.dropout();
-        let encoded = self.encoder.forward(tokens, dropout.then_some(&mut chance));
-        let features_bh = encoded.hidden.index_select(0, &tokens.first);
-        let loss = cross_entropy(&head.forward(&features_bh, Some(&mut chance)), labels);
-        (&loss * scale).backward();
-        self.encoder.finish_backward(tokens, &encoded);
-        loss.detach().to_kind(Kind::Double)
+    ) -> Option<Tensor> {
+        let encoded = self.encoder.forward(&part.tokens, dropout.then_some(&mut *chance));
+        let loss = match &part.targets {
+            Targets::Labels(labels) => {
+                let features_bh = encoded.hidden.index_select(0, &part.tokens.first);
+                let logits_bc = head?.forward(&features_bh, Some(chance));
+                let loss = logits_bc.cross_entropy_loss::<Tensor>(labels, None, Reduction::Sum, -100, 0.0);
+                (&loss * scale).backward();
+                loss.detach().to_kind(Kind::Double)
+            }
+            Targets::Chosen { at, were } => {
+                self.lm_head.as_ref()?.backward(&encoded.hidden.index_select(0, at), were, scale)
+            }
+        };
+        self.encoder.finish_backward(&part.tokens, &encoded);
+        Some(loss)
     }
 }
 
@@ -155,6 +176,8 @@ pub struct Trainer {
     pub clip: f64,
     /// Buffers of the body's size, for steps that compare gradients.
     pub buffers: Option<Buffers>,
+    /// Whether a step has begun to change parameters. Until then it can be made anew.
+    pub updating: bool,
 }
 
 /// How large a step is and what it weighs.
@@ -202,6 +225,7 @@ impl Trainer {
         examples: &mut dyn FnMut(usize, usize) -> Examples,
         probe: Option<&mut Probe<'_>>,
     ) -> Result<Stepped, NotFinite> {
+        self.updating = false;
         self.zero_grad();
         let mut comparing = probe.map(|probe| Comparing::start(probe, self, size.weights.len()));
 
@@ -215,10 +239,7 @@ impl Trainer {
                 let share = weight / micro_steps;
                 // What is compared is the objective's own gradient; it is weighed when it is taken up.
                 let scale = if comparing.is_some() { 1.0 } else { share };
-                let Some(loss) = self.model.backward(objective, &examples, self.dropout, scale) else {
-                    continue;
-                };
-                self.body.params.collect_grad();
+                let Some(loss) = self.backward(objective, &examples, scale) else { continue };
                 losses[objective] += loss;
                 counts[objective] += 1;
                 if let Some(comparing) = &mut comparing {
@@ -251,6 +272,7 @@ impl Trainer {
             return Err(NotFinite::Dev);
         }
 
+        self.updating = true;
         for group in [Some(&mut self.body), self.heads.as_mut()].into_iter().flatten() {
             group.optimiser.step(&group.params, size.lr_factor);
             group.params.refresh();
@@ -262,6 +284,22 @@ impl Trainer {
             .map(|(sum, count)| (count > 0).then(|| sum / f64::from(count)))
             .collect();
         Ok(Stepped { losses, comparison })
+    }
+
+    /// The mean loss of objective `index` on its examples, a scalar of float64 without a graph; adds the
+    /// gradient of `scale` times it to every parameter's. None where there is nothing to say, as when masking
+    /// chose no token of a small batch.
+    pub fn backward(&mut self, index: usize, examples: &Examples, scale: f64) -> Option<Tensor> {
+        let Self { model, body, dropout, .. } = self;
+        let head = model.heads.get(index).and_then(Option::as_ref);
+        backward(model, body, head, examples, *dropout, scale)
+    }
+
+    /// [`backward`](Self::backward) for labelled texts through a head that may be none of the model's.
+    pub fn backward_through(&mut self, head: Option<&Head>, examples: &Examples) -> Option<Tensor> {
+        let Self { model, body, dropout, .. } = self;
+        let head = head.or_else(|| model.heads.first().and_then(Option::as_ref));
+        backward(model, body, head, examples, *dropout, 1.0)
     }
 
     /// Sets every gradient to 0.
@@ -289,6 +327,27 @@ impl Trainer {
             group.params.restore(heads);
         }
     }
+}
+
+/// [`Trainer::backward`], part by part.
+fn backward(
+    model: &Model,
+    body: &mut Group,
+    head: Option<&Head>,
+    examples: &Examples,
+    dropout: bool,
+    scale: f64,
+) -> Option<Tensor> {
+    let mut chance = examples.dropout()?;
+    let count: usize = examples.parts.iter().map(|part| part.targets.all().numel()).sum();
+    let share = 1.0 / count as f64;
+    let mut sum: Option<Tensor> = None;
+    for part in examples.parts.iter().filter(|part| part.targets.all().numel() > 0) {
+        let loss = model.backward(head, part, &mut chance, dropout, scale * share)?;
+        body.params.collect_grad();
+        sum = Some(sum.map_or_else(|| loss.shallow_clone(), |sum| sum + &loss));
+    }
+    sum.map(|sum| sum * share)
 }
 
 /// The values of scalars of float64, read in one go.

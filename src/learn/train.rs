@@ -14,11 +14,13 @@ use tch::{Kind, Tensor};
 use super::checkpoint::{Checkpoints, State};
 use super::dev::{self, DevTexts};
 use super::job::{Job, Loss};
+use super::libtorch;
 use super::meta::Comparison;
 use super::metrics::Confusion;
 use super::optimiser::{lr_factor, warmup_steps};
 use super::predict::{most_probable, predict};
 use super::step::{Group, NotFinite, StepSize, Stepped, Trainer};
+use super::tokens::{LEAST_TOKENS_AT_ONCE, Layout};
 use super::weighting::Weighting;
 use super::weights::Tensors;
 
@@ -232,7 +234,7 @@ pub fn train(
         let lr_factor = lr_factor(settings.schedule, done, warmup_steps, steps);
 
         let size = StepSize { micro_steps, weights: &weights, lr_factor };
-        let stepped = run.step(size).map_err(|what| not_finite(job, done + 1, what))?;
+        let stepped = run.step(size, listener).map_err(|what| not_finite(job, done + 1, what))?;
         run.log.done += 1;
         let done = run.log.done;
         let weighted = |(loss, weight): (&Option<f64>, &f64)| loss.unwrap_or(0.0) * weight;
@@ -292,6 +294,8 @@ struct Run<'j> {
     job: &'j Job,
     trainer: Trainer,
     weighting: Weighting,
+    /// How texts are laid out.
+    layout: Layout,
     /// Which texts of each objective come when.
     orders: Vec<Order>,
     /// The texts that the weights are learned from.
@@ -312,6 +316,7 @@ impl<'j> Run<'j> {
         let mut run = Self {
             job,
             trainer: job.trainer(Kind::Float),
+            layout: job.layout(),
             weighting: job.weighting.clone(),
             orders: (0..job.tasks.len()).map(order).collect(),
             dev_texts: None,
@@ -340,15 +345,34 @@ impl<'j> Run<'j> {
         }
     }
 
-    fn step(&mut self, size: StepSize<'_>) -> Result<Stepped, NotFinite> {
-        let Self { job, trainer, orders, dev_texts, log, .. } = self;
+    /// One optimiser step. Where memory runs out, it is made anew in smaller parts, and so are all that follow.
+    fn step(&mut self, size: StepSize<'_>, listener: &Listener<'_>) -> Result<Stepped, NotFinite> {
+        loop {
+            let taken = self.taken();
+            let error = match libtorch::unless_out_of_memory(|| self.try_step(size)) {
+                Ok(stepped) => return stepped,
+                Err(error) => error,
+            };
+            let tokens = &mut self.layout.tokens_at_once;
+            assert!(!self.trainer.updating && *tokens > LEAST_TOKENS_AT_ONCE, "{error}");
+            *tokens = (*tokens / 2).max(LEAST_TOKENS_AT_ONCE);
+            (listener.note)(format!(
+                "out of memory: from here on a batch is computed in parts of at most {tokens} tokens, to the same \
+                 mean"
+            ));
+            self.rewind(&taken);
+        }
+    }
+
+    fn try_step(&mut self, size: StepSize<'_>) -> Result<Stepped, NotFinite> {
+        let Self { job, trainer, orders, dev_texts, log, layout, .. } = self;
         let first = log.done * size.micro_steps as u64;
         let mut examples = |micro_step: usize, t: usize| {
             let texts = orders[t].next(job.tasks[t].batch);
-            job.examples(t, &texts, first + micro_step as u64)
+            job.examples(t, &texts, first + micro_step as u64, *layout)
         };
         let Some(dev_texts) = dev_texts else { return trainer.step(size, &mut examples, None) };
-        let mut dev_examples = |which| dev_texts.next(job, which, log.done);
+        let mut dev_examples = |which| dev_texts.next(job, which, log.done, *layout);
         let mut probe = job.probe(log.done, &mut dev_examples);
         trainer.step(size, &mut examples, probe.as_mut())
     }
@@ -365,8 +389,7 @@ impl<'j> Run<'j> {
         let dev = self.selection.as_deref()?;
         let (task, head) = (job.tasks.first()?, self.trainer.model.heads.first()?.as_ref()?);
         let Loss::Classify { classes, .. } = task.loss else { return None };
-        let probabilities =
-            predict(&self.trainer.model.encoder, head, dev, task.batch, job.layout(), &|_| ());
+        let probabilities = predict(&self.trainer.model.encoder, head, dev, task.batch, self.layout, &|_| ());
         let confusion =
             Confusion::of(&dev.labels, probabilities.iter().map(|row| most_probable(row)), classes);
 
@@ -439,13 +462,27 @@ impl<'j> Run<'j> {
                 add("best/heads", heads);
             }
         }
-        let dev = self.dev_texts.iter().flat_map(|texts| [&texts.fit.order, &texts.gradient.order]);
         let meta = match &self.weighting {
             Weighting::Learned(learned) => Some(learned.state().clone()),
             Weighting::Fixed(_) | Weighting::Replayed(_) => None,
         };
-        let taken = self.orders.iter().chain(dev).map(Order::taken).collect();
+        let taken = self.taken();
         State { log: self.log.clone(), taken, meta, optimiser_steps, tensors, computed_on: String::new() }
+    }
+
+    /// How many texts were taken of each order.
+    fn taken(&self) -> Vec<u64> {
+        let dev = self.dev_texts.iter().flat_map(|texts| [&texts.fit.order, &texts.gradient.order]);
+        self.orders.iter().chain(dev).map(Order::taken).collect()
+    }
+
+    /// Goes on as if so many texts had been taken of each order.
+    fn rewind(&mut self, taken: &[u64]) {
+        let dev =
+            self.dev_texts.iter_mut().flat_map(|texts| [&mut texts.fit.order, &mut texts.gradient.order]);
+        for (order, taken) in self.orders.iter_mut().chain(dev).zip(taken) {
+            order.resume(*taken);
+        }
     }
 
     fn groups(&self) -> Vec<(&'static str, &Group)> {
@@ -495,11 +532,7 @@ impl<'j> Run<'j> {
         if let (Weighting::Learned(learned), Some(meta)) = (&mut self.weighting, state.meta) {
             learned.set_state(meta);
         }
-        let dev =
-            self.dev_texts.iter_mut().flat_map(|texts| [&mut texts.fit.order, &mut texts.gradient.order]);
-        for (order, taken) in self.orders.iter_mut().chain(dev).zip(state.taken) {
-            order.resume(taken);
-        }
+        self.rewind(&state.taken);
         self.log = state.log;
         true
     }

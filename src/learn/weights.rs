@@ -257,7 +257,7 @@ pub fn on_device(tensors: &Tensors, device: Device) -> Tensors {
 /// The same tensors in a precision; those that have it are shared.
 pub fn in_precision(tensors: &Tensors, precision: Precision) -> Tensors {
     let kind = match precision {
-        Precision::Float32 => Kind::Float,
+        Precision::Float32 | Precision::Tf32 => Kind::Float,
         Precision::Bf16 => Kind::BFloat16,
     };
     tensors.iter().map(|(name, tensor)| (name.clone(), tensor.to_kind(kind))).collect()

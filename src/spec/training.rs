@@ -130,7 +130,7 @@ fn training(
 
 /// `precision: bf16`; float32 where nothing is said.
 pub(super) fn precision(fields: &mut Fields) -> Precision {
-    let words = [("float32", Precision::Float32), ("bf16", Precision::Bf16)];
+    let words = [("float32", Precision::Float32), ("tf32", Precision::Tf32), ("bf16", Precision::Bf16)];
     fields.word("precision", &words).unwrap_or_default()
 }
 

@@ -312,3 +312,19 @@ fn what_helps_the_end_task_outweighs_noise() {
         assert!(weights[1] > weights[2] + 0.05, "seed {seed}: {weights:?}");
     }
 }
+
+#[test]
+fn a_step_that_ended_midway_is_made_anew_as_if_it_had_not_begun() {
+    let job = learning(&json!({}), &json!({}));
+    let _guard = one_at_a_time();
+    let weights = job.weighting.at(0);
+    let size = StepSize { micro_steps: 2, weights: &weights, lr_factor: 1.0 };
+    let step = |run: &mut Run<'_>| (run.step(size, &SILENT).unwrap(), run.trainer.snapshot());
+    let (mut whole, mut cut) = (Run::new(&job), Run::new(&job));
+    let taken = cut.taken();
+    cut.orders[1].next(3);
+    cut.dev_texts.as_mut().unwrap().fit.order.next(5);
+    let _ = cut.trainer.body.params.grad().shallow_clone().fill_(7.0);
+    cut.rewind(&taken);
+    assert_eq!(step(&mut whole), step(&mut cut));
+}
