@@ -1,6 +1,6 @@
 //! The parts of a training step, each on its own: `cargo bench --bench parts`.
 //!
-//! Sizes are those of a micro-step of 16 texts of ACL-ARC through MiniLM: 864 tokens, H 384, 12 heads.
+//! Sizes are those of a micro-step of 16 texts of ACL-ARC through `MiniLM`: 864 tokens, H 384, 12 heads.
 
 #![expect(dead_code, unreachable_pub, unused_imports, reason = "a measurement uses a part of `learn`")]
 
@@ -56,7 +56,7 @@ fn parts(criterion: &mut Criterion) {
         criterion.bench_function(name, |bench| {
             bench.iter(|| {
                 let qkv = qkv.each_ref().map(Tensor::shallow_clone);
-                attention(qkv, among, Some((&mut chance, p))).sum(Kind::Float).backward();
+                attention(&qkv, among, Some((&mut chance, p))).sum(Kind::Float).backward();
             });
         });
     }

@@ -8,14 +8,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-built=$(cargo bench --quiet --bench step --no-run --message-format=json)
-step=$(python3 -c '
-import json, sys
-found = [json.loads(line) for line in sys.stdin]
-print([m["executable"] for m in found if m.get("target", {}).get("name") == "step" and m.get("executable")][-1])
-' <<<"$built")
+step=$(benches/build.sh)
 python=$(command -v python3)
 for ((i = 1; i <= $#; i++)); do
-    if [[ ${!i} == --python ]]; then next=$((i + 1)); python=${!next}; fi
+    next=$((i + 1))
+    if [[ ${!i} == --python ]]; then python=${!next}; fi
 done
 exec "$python" benches/compare.py --step "$step" "$@"

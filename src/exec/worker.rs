@@ -359,7 +359,7 @@ fn tuning() -> impl Iterator<Item = (&'static str, &'static str)> {
         ),
     ];
     all.into_iter()
-        .filter(move |(name, _)| !said(name) && !(*name == "GOMP_SPINCOUNT" && said("OMP_WAIT_POLICY")))
+        .filter(move |(name, _)| !(said(name) || *name == "GOMP_SPINCOUNT" && said("OMP_WAIT_POLICY")))
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use super::tokens::{Attention, Padding};
 
 /// Each token's context, `T×(A·D)`, from queries, keys and values, `T×A×D` each. With `dropout`, each
 /// attention is dropped by its chance.
-pub fn attention(qkv_tad: [Tensor; 3], among: &Attention, dropout: Option<(&mut Dropout, f64)>) -> Tensor {
+pub fn attention(qkv_tad: &[Tensor; 3], among: &Attention, dropout: Option<(&mut Dropout, f64)>) -> Tensor {
     let dropout = dropout.filter(|(_, p)| *p > 0.0);
     match among {
-        Attention::Runs(runs) => in_runs(&qkv_tad, runs, dropout),
-        Attention::Padded(padding) => side_by_side(&qkv_tad, padding, dropout),
+        Attention::Runs(runs) => in_runs(qkv_tad, runs, dropout),
+        Attention::Padded(padding) => side_by_side(qkv_tad, padding, dropout),
     }
 }
 

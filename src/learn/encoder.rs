@@ -195,7 +195,7 @@ impl Encoder {
         let split = |linear: &Linear| linear.forward(x_th).view([-1, heads, hidden / heads]);
         let qkv_tad = [split(&layer.query), split(&layer.key), split(&layer.value)];
         let dropout = dropout.map(|dropout| (dropout, self.config.attention_dropout));
-        layer.attention_output.forward(&attention(qkv_tad, &tokens.attention, dropout))
+        layer.attention_output.forward(&attention(&qkv_tad, &tokens.attention, dropout))
     }
 }
 

@@ -97,7 +97,7 @@ impl Tokens {
     }
 }
 
-/// The rows of the position embeddings. RoBERTa counts from the row after the pad's, over tokens that are no
+/// The rows of the position embeddings. `RoBERTa` counts from the row after the pad's, over tokens that are no
 /// pads; a pad has its own row.
 fn positions(batch: &Batch, ids: &[i64], layout: Layout) -> Vec<i64> {
     let pad = i64::from(layout.pad);
