@@ -33,8 +33,8 @@ def cases():
         ("MT step, float32, against hf", mt + STEP, "hf", mt + STEP),
         ("META step, float32", meta + STEP, "official", meta + STEP),
         ("META step, dev batch 32, one micro-step", meta + LARGE_DEV, "official", meta + LARGE_DEV),
-        ("MT step, bf16", mt + STEP + ["--bf16"], "official", mt + STEP),
-        ("META step, bf16", meta + STEP + ["--bf16"], "official", meta + STEP),
+        ("MT step, ours in bf16", mt + STEP + ["--bf16"], "official", mt + STEP),
+        ("META step, ours in bf16", meta + STEP + ["--bf16"], "official", meta + STEP),
         ("evaluation", ["--method", "evaluate", "--batch", "16"], "evaluate", ["--batch", "16"]),
         ("tokenising", ["--method", "tokenize"], "tokenize", []),
     ]
@@ -55,6 +55,7 @@ def main():
     parser.add_argument("--peer", help="another script for the steps, with `--mode` in place of the first word")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tune-peers", action="store_true", help="give the peers our workers' variables too")
     parser.add_argument("--only", default="", help="cases whose name holds this")
     arguments = parser.parse_args()
     common = ["--model", arguments.model, "--data", arguments.data]
@@ -66,7 +67,9 @@ def main():
         own = [arguments.python, str(HERE / "peer.py"), mode]
         other = [arguments.python, arguments.peer or "", "--mode", mode]
         peer = other if arguments.peer and mode in ("official", "hf") else own
-        jobs[(mode, *theirs)] = lambda peer=peer, theirs=theirs: run([*peer, *common, *theirs])
+        jobs[(mode, *theirs)] = lambda peer=peer, theirs=theirs: run(
+            [*peer, *common, *theirs], TUNING if arguments.tune_peers else None
+        )
     found = {job: [] for job in jobs}
     for number in range(arguments.rounds):
         for job, start in jobs.items():

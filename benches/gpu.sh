@@ -6,7 +6,7 @@
 # PROGRAM is the step benchmark, built here where it is not given; it may come from a machine without a GPU, since
 # it takes libtorch from PYTHON's torch (2.11, with CUDA; transformers too).
 set -euo pipefail
-cd "$(dirname "$0")/.."
+here=$(dirname "$0")
 
 python=$(command -v python3)
 step=
@@ -18,7 +18,7 @@ for ((i = 1; i <= $#; i++)); do
     esac
 done
 if [[ -z $step ]]; then
-    step=$(benches/build.sh)
+    step=$("$here/build.sh")
     set -- --step "$step" "$@"
 fi
-exec "$python" benches/gpu.py "$@"
+exec "$python" "$here/gpu.py" "$@"

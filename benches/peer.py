@@ -51,7 +51,7 @@ def records(name):
 
 
 def say(**found):
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024
     print(json.dumps({"mode": ARGS.what, "method": ARGS.method, "rss_mb": peak, **found}))
 
 
@@ -169,8 +169,9 @@ class Work:
                     before = loss.item()
             of_dev = self.gradients(self.classify(dev_head, *self.dev.take(ARGS.batch)), body)
             dot = lambda a, b: sum((x * y).sum().item() for x, y in zip(a, b) if x is not None and y is not None)
+            dev_norm = dot(of_dev, of_dev)
             for index, gradient in enumerate(found):
-                norms = (dot(of_dev, of_dev) * dot(gradient, gradient)) ** 0.5
+                norms = (dev_norm * dot(gradient, gradient)) ** 0.5
                 similarities[index] += dot(of_dev, gradient) / norms / ARGS.accum
         self.logits += 1e-2 * similarities
 
@@ -224,7 +225,7 @@ def tokenize():
     seconds = []
     for _ in range(ARGS.rounds):
         start = time.perf_counter()
-        data.map(lambda rows: tokenizer(rows["text"], truncation=True, max_length=ARGS.max_len), batched=True, num_proc=2)
+        data.map(lambda rows: tokenizer(rows["text"], truncation=True, max_length=ARGS.max_len), batched=True, num_proc=ARGS.threads)
         seconds.append(time.perf_counter() - start)
     found = statistics.median(seconds)
     say(seconds=round(found, 4), texts_per_s=round(len(texts) / found, 2))
@@ -232,4 +233,6 @@ def tokenize():
 
 if __name__ == "__main__":
     torch.set_num_threads(ARGS.threads)
+    if ARGS.device != "cpu":
+        torch.cuda.set_device(ARGS.device)
     {"official": steps, "hf": steps, "evaluate": evaluate, "tokenize": tokenize}[ARGS.what]()

@@ -6,12 +6,12 @@
 # DIR of --model holds config.json, model.safetensors and tokenizer.json; DIR of --data train.jsonl, dev.jsonl and
 # train.txt. PYTHON has torch 2.11, transformers and datasets. Nothing else should run meanwhile.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+here=$(dirname "$0")
 
-step=$(benches/build.sh)
+step=$("$here/build.sh")
 python=$(command -v python3)
 for ((i = 1; i <= $#; i++)); do
     next=$((i + 1))
     if [[ ${!i} == --python ]]; then python=${!next}; fi
 done
-exec "$python" benches/compare.py --step "$step" "$@"
+exec "$python" "$here/compare.py" --step "$step" "$@"

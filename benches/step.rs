@@ -268,9 +268,10 @@ fn tokenize(arguments: &Arguments) -> Value {
     let texts = records(&arguments.data.join("train.jsonl"));
     // As many as a small corpus has.
     let repeated: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).cycle().take(20_000).collect();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build().unwrap();
     let seconds = (0..arguments.rounds).map(|_| {
         let start = Instant::now();
-        assert_eq!(world.encoder.encode(&repeated).unwrap().lengths.len(), repeated.len());
+        assert_eq!(pool.install(|| world.encoder.encode(&repeated)).unwrap().lengths.len(), repeated.len());
         start.elapsed().as_secs_f64()
     });
     let seconds = median(seconds.collect());

@@ -55,8 +55,8 @@ pub struct Train {
     pub seed: u64,
 }
 
-/// What an encoder computes in. Parameters, their gradients and the optimiser are held in float32 all the
-/// same, and losses, classification heads and norms are computed in it.
+/// What an encoder computes in. Parameters, the sums of their gradients and the optimiser are held in float32
+/// all the same, and losses and classification heads are computed in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
@@ -65,7 +65,7 @@ pub enum Precision {
     Float32,
     /// float32, whose matrix products an NVIDIA GPU rounds to ten bits on the way. A CPU does not.
     Tf32,
-    /// bfloat16: as wide a range in half the bits, and about twice as fast where the processor knows it.
+    /// bfloat16: as wide a range in half the bits, and faster where the processor knows it.
     Bf16,
 }
 

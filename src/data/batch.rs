@@ -49,13 +49,17 @@ impl Batch {
         Self { ids, lengths: vec![width; self.len()], labels: self.labels.clone() }
     }
 
-    /// The same texts in parts of at most so many tokens; a longer text is a part of its own.
-    pub fn parts(&self, tokens: usize) -> Vec<Self> {
+    /// The same texts in parts of at most so much `cost`, of which each text has some by its length; a text that
+    /// costs more is a part of its own.
+    pub fn parts(&self, most: usize, cost: impl Fn(usize) -> usize) -> Vec<Self> {
         let mut parts: Vec<Self> = vec![];
         let mut rest = self.ids.as_slice();
+        let mut spent = 0;
         for (text, &length) in self.lengths.iter().enumerate() {
-            if parts.last().is_none_or(|part| part.ids.len() + length > tokens) {
+            spent += cost(length);
+            if parts.is_empty() || spent > most {
                 parts.push(Self::default());
+                spent = cost(length);
             }
             let (ids, after) = rest.split_at(length);
             rest = after;
@@ -166,14 +170,17 @@ mod tests {
     #[test]
     fn parts_are_the_batch_cut_between_texts() {
         let batch = Batch { ids: (0..9).collect(), lengths: vec![1, 2, 2, 4], labels: vec![5, 6, 7, 8] };
-        let lengths = |tokens| batch.parts(tokens).into_iter().map(|part| part.lengths).collect::<Vec<_>>();
+        let lengths = |most| -> Vec<_> {
+            batch.parts(most, |length| length).into_iter().map(|part| part.lengths).collect()
+        };
         assert_eq!(lengths(100), [[1, 2, 2, 4]]);
         assert_eq!(lengths(3), [vec![1, 2], vec![2], vec![4]]);
         assert_eq!(lengths(0).len(), 4);
-        let parts = batch.parts(5);
+        let parts = batch.parts(5, |length| length);
         assert_eq!(parts.iter().flat_map(|part| part.ids.clone()).collect::<Vec<_>>(), batch.ids);
         assert_eq!(parts.iter().flat_map(|part| part.labels.clone()).collect::<Vec<_>>(), batch.labels);
-        assert!(Batch::default().parts(5).is_empty());
+        assert_eq!(batch.parts(9, |length| length * length).len(), 2);
+        assert!(Batch::default().parts(5, |length| length).is_empty());
     }
 
     #[test]

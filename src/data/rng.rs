@@ -14,7 +14,7 @@ pub fn stream(seed: u64, purpose: &str, step: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
 }
 
-/// A seed for a generator that takes one number (libtorch's).
+/// A seed for a generator that takes one number.
 pub fn seed_of(seed: u64, purpose: &str, step: u64) -> u64 {
     use rand::Rng as _;
     stream(seed, purpose, step).random()

@@ -92,7 +92,8 @@ impl Process {
         let threads = request.threads.to_string();
         let tf32 = request.action.precision() == Some(Precision::Tf32);
         let mut child = Command::new(program)
-            .envs(tuning())
+            .envs(tuning().filter(|_| request.action.precision().is_some()))
+            .env_remove("NVIDIA_TF32_OVERRIDE")
             // libtorch's switch. It is part of the key, so what the user's environment says of it does not count.
             .env("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", if tf32 { "1" } else { "0" })
             .env("OMP_NUM_THREADS", &threads)

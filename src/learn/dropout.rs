@@ -5,7 +5,7 @@
 
 use rand::{RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// The chance of one pass through a model.
 #[derive(Debug)]
@@ -25,37 +25,37 @@ impl Dropout {
     }
 
     /// `x` with each element at 0 by a chance of `p`, and the others scaled up to keep the mean.
+    ///
+    /// On a CPU a chance is one of 65,536: `p` is taken to the nearest, and what is kept is scaled by that.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of 65,536")]
     pub fn apply(&mut self, x: &Tensor, p: f64) -> Tensor {
         if p <= 0.0 {
             return x.shallow_clone();
         }
-        match self.mask(&x.size(), p) {
-            Some(mask) => x * mask.to_kind(x.kind()),
-            None => x.dropout(p, true),
+        let Some(stream) = &mut self.stream else { return x.dropout(p, true) };
+        let dropped = (p * 65_536.0).round() as u32;
+        let scale = 65_536.0 / f64::from(65_536 - dropped.min(65_535));
+        if x.kind() == Kind::BFloat16 {
+            // The scale is none of its numbers, and rounded it would move the mean.
+            (x * mask(stream, &x.size(), dropped, 1.0).to_kind(x.kind())) * scale
+        } else {
+            x * mask(stream, &x.size(), dropped, scale as f32).to_kind(x.kind())
         }
     }
+}
 
-    /// What [`apply`](Self::apply) multiplies by; none on a GPU.
-    ///
-    /// A chance is one of 65,536: `p` is taken to the nearest, and what is kept is scaled by that.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of 65,536")]
-    fn mask(&mut self, size: &[i64], p: f64) -> Option<Tensor> {
-        let stream = self.stream.as_mut()?;
-        let elements = usize::try_from(size.iter().product::<i64>()).unwrap_or(0);
-        let dropped = (p * 65_536.0).round() as u32;
-        let scale = (65_536.0 / f64::from(65_536 - dropped.min(65_535))) as f32;
-        let mut bytes = vec![0; 2 * elements];
-        stream.fill_bytes(&mut bytes);
-        let keep = |pair: &[u8; 2]| if u32::from(u16::from_le_bytes(*pair)) < dropped { 0.0 } else { scale };
-        let mask: Vec<f32> = bytes.as_chunks().0.iter().map(keep).collect();
-        Some(Tensor::from_slice(&mask).view(size))
-    }
+/// 0 by a chance of `dropped` in 65,536, else `kept`.
+fn mask(stream: &mut ChaCha8Rng, size: &[i64], dropped: u32, kept: f32) -> Tensor {
+    let elements = usize::try_from(size.iter().product::<i64>()).unwrap_or(0);
+    let mut bytes = vec![0; 2 * elements];
+    stream.fill_bytes(&mut bytes);
+    let keep = |pair: &[u8; 2]| if u32::from(u16::from_le_bytes(*pair)) < dropped { 0.0 } else { kept };
+    let mask: Vec<f32> = bytes.as_chunks().0.iter().map(keep).collect();
+    Tensor::from_slice(&mask).view(size)
 }
 
 #[cfg(test)]
 mod tests {
-    use tch::Kind;
-
     use super::*;
 
     #[test]
@@ -69,6 +69,10 @@ mod tests {
             let deviation = 5.0 * (p * (1.0 - p) / 4e5_f64).sqrt();
             assert!((rate - p).abs() < deviation + 1e-5, "{rate} of {p}");
             assert!((mean - 1.0).abs() < (deviation + 1e-5) / (1.0 - p), "{mean} at {p}");
+            // A kept 1 becomes 1 / (1 - p), to the nearest number that bfloat16 has.
+            let in_bf16 =
+                Dropout::new(3, Device::Cpu).apply(&x.to_kind(Kind::BFloat16), p).max().double_value(&[]);
+            assert!((in_bf16 * (1.0 - p) - 1.0).abs() < 4e-3, "{in_bf16} at {p}");
         }
     }
 

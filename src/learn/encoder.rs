@@ -1,7 +1,7 @@
 //! The encoder (Devlin et al. 2019; Liu et al. 2019), as a function of named tensors.
 //!
-//! It reads all texts of a batch as one row of tokens and computes no pad. What it computes is in each
-//! token what padded and masked texts give.
+//! It reads all texts of a batch as one row of tokens, without pads (only attention on a GPU lays some in
+//! between). What it computes is in each token what padded and masked texts give.
 
 use tch::{Kind, Tensor, no_grad};
 

@@ -192,7 +192,7 @@ impl Job {
                     let masked = mask(part, &self.vocabulary, mask_token, rate, &mut stream);
                     Part::mlm(part, &masked, layout)
                 };
-                let parts = batch.parts(layout.tokens_at_once).iter().map(part).collect();
+                let parts = layout.parts(&batch).iter().map(part).collect();
                 Examples { parts, seed: dropout_seed }
             }
         }

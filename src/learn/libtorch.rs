@@ -87,19 +87,31 @@ pub fn take_panic() -> Option<String> {
 }
 
 /// What `work` gives, or libtorch's words where memory ran out. Any other panic goes on.
+///
+/// `work` runs with gradients: `tch::no_grad` leaves them off when it is left by a panic.
 pub fn unless_out_of_memory<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    panic::catch_unwind(AssertUnwindSafe(work)).or_else(|payload| match payload.downcast_ref::<String>() {
-        Some(text) if is_out_of_memory(text) => {
-            take_panic();
-            Err(text.clone())
+    panic::catch_unwind(AssertUnwindSafe(|| tch::with_grad(work))).or_else(|payload| {
+        match payload.downcast_ref::<String>() {
+            Some(text) if is_out_of_memory(text) => {
+                take_panic();
+                Err(text.clone())
+            }
+            _ => panic::resume_unwind(payload),
         }
-        _ => panic::resume_unwind(payload),
     })
 }
 
 fn is_out_of_memory(text: &str) -> bool {
     let lower = text.to_lowercase();
-    ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|sign| lower.contains(sign))
+    [
+        "out of memory",
+        "can't allocate memory",
+        "not enough memory",
+        "cublas_status_alloc_failed",
+        "std::bad_alloc",
+    ]
+    .iter()
+    .any(|sign| lower.contains(sign))
 }
 
 /// What a panic's text says to a user. A tensor operation that fails panics with libtorch's whole message:
@@ -118,7 +130,8 @@ pub fn explain_panic(text: &str) -> Failure {
         return Failure {
             message: format!("out of memory: {first_line}"),
             help: Some(
-                "lower `batch` or `auxiliary_batch` and raise `micro_steps` to match, or lower the data's `max_length`"
+                "lower the data's `max_length`, take a smaller encoder, or say `precision: bf16`; training has tried \
+                 smaller parts of a batch already"
                     .to_owned(),
             ),
             corrupt: vec![],
@@ -177,7 +190,7 @@ mod tests {
                 .unwrap_err();
         let failure = explain_panic(panic.downcast_ref::<String>().unwrap());
         assert!(failure.message.starts_with("out of memory: "), "{}", failure.message);
-        assert!(failure.help.unwrap().contains("`batch`"));
+        assert!(failure.help.unwrap().contains("`max_length`"));
     }
 
     #[test]
@@ -185,6 +198,12 @@ mod tests {
         let too_much = || Tensor::zeros([1 << 50], (Kind::Float, Device::Cpu));
         assert!(unless_out_of_memory(too_much).unwrap_err().contains("memory"));
         assert_eq!(unless_out_of_memory(|| 1), Ok(1));
+        assert!(unless_out_of_memory(|| tch::no_grad(too_much)).is_err());
+        let graph = || Tensor::ones([2], (Kind::Float, Device::Cpu)).set_requires_grad(true).sum(Kind::Float);
+        assert!(
+            unless_out_of_memory(graph).unwrap().requires_grad(),
+            "no graph after a panic without gradients"
+        );
         let other = || unless_out_of_memory(|| Tensor::zeros([2], (Kind::Float, Device::Cpu)).view([3]));
         assert!(panic::catch_unwind(other).is_err());
     }

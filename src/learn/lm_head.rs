@@ -2,7 +2,8 @@
 //! word embeddings.
 //!
 //! The gradient of its loss is written out: the logits live for a moment, some tokens at a time, and the
-//! decoder's gradient, as large as the vocabulary, is added where it belongs instead of made and then added.
+//! decoder's gradient, as large as the vocabulary, is added where it belongs instead of made and then added
+//! (in bfloat16 it is made, to be added in float32).
 
 use tch::{Kind, Tensor, no_grad};
 

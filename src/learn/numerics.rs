@@ -169,7 +169,7 @@ fn examples(tensors: &Tensors, at: &str, ids: &str, mlm: bool, layout: Layout) -
         let (chosen, targets) = chosen.iter().zip(&targets).filter_map(of_part).unzip();
         Part::mlm(part, &Masked { ids: part.ids.clone(), chosen, targets }, layout)
     };
-    Examples { parts: batch.parts(layout.tokens_at_once).iter().map(part).collect(), seed: 0 }
+    Examples { parts: layout.parts(&batch).iter().map(part).collect(), seed: 0 }
 }
 
 /// Every parameter of a trainer under the fixture's names, mapped by `of`.
@@ -191,7 +191,21 @@ fn check(what: &str, found: &Tensor, expected: &Tensor) {
     assert!(difference < TOLERANCE, "{what} is off by {difference:e}");
 }
 
-fn check_gradients(fixture: &Fixture, prefix: &str, examples: &Examples, objective: usize, loss: &str) {
+/// The gradients of one pass; and again with attention laid out as on a GPU.
+fn check_gradients(fixture: &Fixture, prefix: &str, examples: &mut Examples, objective: usize, loss: &str) {
+    check_gradients_as_laid_out(fixture, prefix, examples, objective, loss);
+    let (batch, _) = batch(&fixture.tensors, "one", "ids", false);
+    examples.parts[0].tokens.attention = Attention::padded(&batch.lengths, Device::Cpu);
+    check_gradients_as_laid_out(fixture, prefix, examples, objective, loss);
+}
+
+fn check_gradients_as_laid_out(
+    fixture: &Fixture,
+    prefix: &str,
+    examples: &Examples,
+    objective: usize,
+    loss: &str,
+) {
     let mut trainer = fixture.trainer();
     trainer.body.params.zero_grad();
     trainer.dropout = false;
@@ -219,11 +233,17 @@ fn check_family(family: &str) {
     tokens.attention = Attention::padded(&batch.lengths, Device::Cpu);
     check("the hidden states, padded on the way", &hidden(&tokens), &expected);
 
-    check_gradients(&fixture, "mlm_grad/", &fixture.examples("one", "masked_ids", true), 1, "one/mlm_loss");
+    check_gradients(
+        &fixture,
+        "mlm_grad/",
+        &mut fixture.examples("one", "masked_ids", true),
+        1,
+        "one/mlm_loss",
+    );
     check_gradients(
         &fixture,
         "classify_grad/",
-        &fixture.examples("one", "ids", false),
+        &mut fixture.examples("one", "ids", false),
         0,
         "one/classify_loss",
     );

@@ -9,7 +9,7 @@ use super::tokens::{Layout, Tokens};
 
 /// Each text's probabilities of the classes, in the split's order. `watch` hears how many texts are done.
 ///
-/// Texts go through the model `batch` at a time, sorted by length, so that few pads are computed.
+/// Texts go through the model `batch` at a time, sorted by length, so that few pads are computed where any are.
 pub fn predict(
     encoder: &Encoder,
     head: &Head,
@@ -23,13 +23,16 @@ pub fn predict(
     let mut probabilities = vec![vec![]; split.len()];
     let mut done = 0;
     for texts in order.chunks(batch.max(1)) {
-        let batch = layout.collate(split, texts);
-        let probs_bc = no_grad(|| {
-            let tokens = Tokens::new(&batch, &batch.ids, layout);
-            let features = encoder.forward(&tokens, None).hidden.index_select(0, &tokens.first);
-            head.forward(&features, None).to_kind(Kind::Double).softmax(-1, Kind::Double)
+        let parts = layout.parts(&layout.collate(split, texts));
+        let found = parts.iter().flat_map(|part| {
+            let probs_bc = no_grad(|| {
+                let tokens = Tokens::new(part, &part.ids, layout);
+                let features = encoder.forward(&tokens, None).hidden.index_select(0, &tokens.first);
+                head.forward(&features, None).to_kind(Kind::Double).softmax(-1, Kind::Double)
+            });
+            rows(&probs_bc)
         });
-        for (&text, row) in texts.iter().zip(rows(&probs_bc)) {
+        for (&text, row) in texts.iter().zip(found) {
             probabilities[text] = row;
         }
         done += texts.len();

@@ -84,7 +84,7 @@ impl Part {
 impl Examples {
     /// Labelled texts.
     pub fn classify(batch: &Batch, layout: Layout, seed: u64) -> Self {
-        let parts = batch.parts(layout.tokens_at_once);
+        let parts = layout.parts(batch);
         Self { parts: parts.iter().map(|part| Part::classify(part, layout)).collect(), seed }
     }
 

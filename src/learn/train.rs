@@ -23,6 +23,7 @@ use super::step::{Group, NotFinite, StepSize, Stepped, Trainer};
 use super::tokens::{LEAST_TOKENS_AT_ONCE, Layout};
 use super::weighting::Weighting;
 use super::weights::Tensors;
+pub use error::TrainError;
 
 /// What training made.
 #[derive(Debug)]
@@ -136,63 +137,6 @@ pub struct Listener<'a> {
     pub stop: &'a dyn Fn() -> bool,
 }
 
-/// Why training stopped short.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// A loss that is no number any more.
-    #[error("the loss of `{objective}` is not finite at step {step}; the parameters were not updated")]
-    Loss {
-        /// The step, from 1.
-        step: u64,
-        /// The objective's name.
-        objective: String,
-    },
-    /// An objective's gradient that is no number any more.
-    #[error(
-        "the gradient of `{objective}` is not finite at step {step}, though its loss is; the parameters were not updated"
-    )]
-    Objective {
-        /// The step, from 1.
-        step: u64,
-        /// The objective's name.
-        objective: String,
-    },
-    /// A gradient that is no number any more.
-    #[error("the gradient of the {part} is not finite at step {step}, though every loss ({}) is; the parameters were not updated", .objectives.join(", "))]
-    Gradient {
-        /// The step, from 1.
-        step: u64,
-        /// Which group of parameters.
-        part: &'static str,
-        /// The names of all objectives.
-        objectives: Vec<String>,
-    },
-    /// A dev loss, or its gradient, that is no number any more.
-    #[error(
-        "the dev loss of `{objective}`, which the weights are learned from, or its gradient is not finite at step {step}"
-    )]
-    Dev {
-        /// The step, from 1.
-        step: u64,
-        /// The end-task's name.
-        objective: String,
-    },
-    /// Somebody asked.
-    #[error("stopped after step {step} of {steps}")]
-    Stopped {
-        /// Optimiser steps done.
-        step: u64,
-        /// Optimiser steps in all.
-        steps: u64,
-    },
-    /// Parameters that are no number any more.
-    #[error("parameters are not finite after step {step}")]
-    Parameters {
-        /// The step, from 1.
-        step: u64,
-    },
-}
-
 /// What happened so far: all that training goes on from but the tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Log {
@@ -205,6 +149,9 @@ pub struct Log {
     best: Option<(u64, f64)>,
     evaluations_without_better: u64,
     dev_score: Option<f64>,
+    /// Where memory ran out: the tokens at once that it was enough for.
+    #[serde(default)]
+    tokens_at_once: Option<usize>,
 }
 
 /// Trains, and gives back the parameters of the best evaluation on dev; without dev, the last. Goes on from
@@ -234,7 +181,7 @@ pub fn train(
         let lr_factor = lr_factor(settings.schedule, done, warmup_steps, steps);
 
         let size = StepSize { micro_steps, weights: &weights, lr_factor };
-        let stepped = run.step(size, listener).map_err(|what| not_finite(job, done + 1, what))?;
+        let stepped = run.step(size, listener).map_err(|what| TrainError::of(job, done + 1, what))?;
         run.log.done += 1;
         let done = run.log.done;
         let weighted = |(loss, weight): (&Option<f64>, &f64)| loss.unwrap_or(0.0) * weight;
@@ -294,8 +241,6 @@ struct Run<'j> {
     job: &'j Job,
     trainer: Trainer,
     weighting: Weighting,
-    /// How texts are laid out.
-    layout: Layout,
     /// Which texts of each objective come when.
     orders: Vec<Order>,
     /// The texts that the weights are learned from.
@@ -316,7 +261,6 @@ impl<'j> Run<'j> {
         let mut run = Self {
             job,
             trainer: job.trainer(Kind::Float),
-            layout: job.layout(),
             weighting: job.weighting.clone(),
             orders: (0..job.tasks.len()).map(order).collect(),
             dev_texts: None,
@@ -353,9 +297,10 @@ impl<'j> Run<'j> {
                 Ok(stepped) => return stepped,
                 Err(error) => error,
             };
-            let tokens = &mut self.layout.tokens_at_once;
-            assert!(!self.trainer.updating && *tokens > LEAST_TOKENS_AT_ONCE, "{error}");
-            *tokens = (*tokens / 2).max(LEAST_TOKENS_AT_ONCE);
+            let tokens = self.layout().tokens_at_once;
+            assert!(!self.trainer.updating && tokens > LEAST_TOKENS_AT_ONCE, "{error}");
+            let tokens = (tokens / 2).max(LEAST_TOKENS_AT_ONCE);
+            self.log.tokens_at_once = Some(tokens);
             (listener.note)(format!(
                 "out of memory: from here on a batch is computed in parts of at most {tokens} tokens, to the same \
                  mean"
@@ -365,16 +310,23 @@ impl<'j> Run<'j> {
     }
 
     fn try_step(&mut self, size: StepSize<'_>) -> Result<Stepped, NotFinite> {
-        let Self { job, trainer, orders, dev_texts, log, layout, .. } = self;
+        let layout = self.layout();
+        let Self { job, trainer, orders, dev_texts, log, .. } = self;
         let first = log.done * size.micro_steps as u64;
         let mut examples = |micro_step: usize, t: usize| {
             let texts = orders[t].next(job.tasks[t].batch);
-            job.examples(t, &texts, first + micro_step as u64, *layout)
+            job.examples(t, &texts, first + micro_step as u64, layout)
         };
         let Some(dev_texts) = dev_texts else { return trainer.step(size, &mut examples, None) };
-        let mut dev_examples = |which| dev_texts.next(job, which, log.done, *layout);
+        let mut dev_examples = |which| dev_texts.next(job, which, log.done, layout);
         let mut probe = job.probe(log.done, &mut dev_examples);
         trainer.step(size, &mut examples, probe.as_mut())
+    }
+
+    /// How texts are laid out.
+    fn layout(&self) -> Layout {
+        let layout = self.job.layout();
+        Layout { tokens_at_once: self.log.tokens_at_once.unwrap_or(layout.tokens_at_once), ..layout }
     }
 
     fn out_of_patience(&self) -> bool {
@@ -389,7 +341,8 @@ impl<'j> Run<'j> {
         let dev = self.selection.as_deref()?;
         let (task, head) = (job.tasks.first()?, self.trainer.model.heads.first()?.as_ref()?);
         let Loss::Classify { classes, .. } = task.loss else { return None };
-        let probabilities = predict(&self.trainer.model.encoder, head, dev, task.batch, self.layout, &|_| ());
+        let probabilities =
+            predict(&self.trainer.model.encoder, head, dev, task.batch, self.layout(), &|_| ());
         let confusion =
             Confusion::of(&dev.labels, probabilities.iter().map(|row| most_probable(row)), classes);
 
@@ -561,17 +514,6 @@ impl<'j> Run<'j> {
     }
 }
 
-fn not_finite(job: &Job, step: u64, what: NotFinite) -> TrainError {
-    let objectives = || job.tasks.iter().map(|task| format!("`{}`", task.name)).collect();
-    match what {
-        NotFinite::Loss(t) => TrainError::Loss { step, objective: job.tasks[t].name.clone() },
-        NotFinite::Gradient(t) => TrainError::Objective { step, objective: job.tasks[t].name.clone() },
-        NotFinite::BodyGradient => TrainError::Gradient { step, part: "encoder", objectives: objectives() },
-        NotFinite::HeadGradient => TrainError::Gradient { step, part: "heads", objectives: objectives() },
-        NotFinite::Dev => TrainError::Dev { step, objective: job.tasks[0].name.clone() },
-    }
-}
-
 /// The trained parameters under their canonical names: what was not trained as it was, and the end-task's
 /// head.
 fn trained(job: &Job, trainer: &Trainer) -> (Tensors, Option<Tensors>) {
@@ -589,6 +531,7 @@ fn trained(job: &Job, trainer: &Trainer) -> (Tensors, Option<Tensors>) {
     (weights, head)
 }
 
+mod error;
 #[cfg(test)]
 mod learning;
 #[cfg(test)]

@@ -76,7 +76,7 @@ pub(super) fn job(end_task: bool, auxiliary: usize, settings: &serde_json::Value
 
 pub(super) const SILENT: Listener = Listener { watch: &|_| (), note: &|_| (), stop: &|| false };
 
-/// libtorch's generator, which dropout draws from, is the whole process's.
+/// libtorch's threads are the whole process's.
 pub(super) fn one_at_a_time() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
