@@ -33,7 +33,7 @@ use learn::encoder::Encoder;
 use learn::head::{self, Head};
 use learn::job::{Job, Loss, Task};
 use learn::predict::predict;
-use learn::tokens::{Layout, tokens_at_once};
+use learn::tokens::Layout;
 use learn::train::{Listener, train};
 use learn::weighting::Weighting;
 use learn::{libtorch, weights};
@@ -242,13 +242,7 @@ fn evaluate(arguments: &Arguments) -> Value {
     let precision = if arguments.bf16 { Precision::Bf16 } else { Precision::Float32 };
     let encoder = Encoder::new(&world.config, &tensors, &weights::in_precision(&tensors, precision));
     let head = Head::new(&weights::on_device(&weights::make(&specs, 0.02, 0, ""), device), "", 0.0);
-    let layout = Layout {
-        family: world.config.family,
-        pad: world.vocabulary.pad,
-        attend_pads: false,
-        device,
-        tokens_at_once: tokens_at_once(device),
-    };
+    let layout = Layout::new(&world.config, &world.vocabulary, device, false);
     let batch = usize::try_from(arguments.batch).unwrap();
     let seconds = (0..arguments.rounds).map(|_| {
         let start = Instant::now();
@@ -264,21 +258,32 @@ fn evaluate(arguments: &Arguments) -> Value {
 }
 
 fn tokenize(arguments: &Arguments) -> Value {
-    let world = World::read(arguments);
-    let texts = records(&arguments.data.join("train.jsonl"));
-    // As many as a small corpus has.
-    let repeated: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).cycle().take(20_000).collect();
+    let texts = as_many_as_a_corpus(&records(&arguments.data.join("train.jsonl")));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build().unwrap();
     let seconds = (0..arguments.rounds).map(|_| {
+        // Anew each time: a used one remembers words.
+        let encoder = World::read(arguments).encoder;
         let start = Instant::now();
-        assert_eq!(pool.install(|| world.encoder.encode(&repeated)).unwrap().lengths.len(), repeated.len());
+        assert_eq!(pool.install(|| encoder.encode(&texts)).unwrap().lengths.len(), texts.len());
         start.elapsed().as_secs_f64()
     });
     let seconds = median(seconds.collect());
     json!({
         "mode": "tartan", "method": "tokenize", "seconds": round(seconds),
-        "texts_per_s": round(repeated.len() as f64 / seconds), "rss_mb": peak_mb(),
+        "texts_per_s": round(texts.len() as f64 / seconds), "rss_mb": peak_mb(),
     })
+}
+
+/// 20,000 texts, no two alike: each of `texts` with its words moved on by one more at every repetition. `peer.py`
+/// makes the same.
+fn as_many_as_a_corpus(texts: &[(String, String)]) -> Vec<String> {
+    let moved = |index: usize| {
+        let mut words: Vec<&str> = texts[index % texts.len()].0.split(' ').collect();
+        let by = index / texts.len() % words.len();
+        words.rotate_left(by);
+        words.join(" ")
+    };
+    (0..20_000).map(moved).collect()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

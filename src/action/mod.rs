@@ -69,8 +69,8 @@ impl Action {
     pub fn revision(&self) -> u32 {
         match self {
             Self::Fetch(_) | Self::Encoder(_) | Self::Tokenize(_) | Self::Objective(_) | Self::Export(_) => 1,
-            // 2: no pads, dropout from streams of its own.
-            Self::Train(_) | Self::LearnWeights(_) | Self::Evaluate(_) => 2,
+            // 2: no pads, dropout from streams of its own. 3: the last layer for the tokens that are read.
+            Self::Train(_) | Self::LearnWeights(_) | Self::Evaluate(_) => 3,
         }
     }
 

@@ -111,7 +111,7 @@ struct Layer {
 pub struct Encoded {
     /// The sum of the embeddings, `T×H`: where the gradient comes out that goes to them.
     embedded: Tensor,
-    /// The last layer's hidden states, `T×H`.
+    /// The last layer's hidden states of the tokens that were wanted, `N×H`.
     pub hidden: Tensor,
 }
 
@@ -147,15 +147,20 @@ impl Encoder {
         }
     }
 
-    /// Reads tokens. With `dropout`, the configuration's dropout applies. For a gradient, the last word is
-    /// [`finish_backward`](Self::finish_backward)'s.
-    pub fn forward(&self, tokens: &Tokens, mut dropout: Option<&mut Dropout>) -> Encoded {
+    /// Reads tokens, for the hidden states of those at `wanted`, `N`. The last layer computes the others as far
+    /// as these attend to them. With `dropout`, the configuration's dropout applies. For a gradient, the last
+    /// word is [`finish_backward`](Self::finish_backward)'s.
+    pub fn forward(&self, tokens: &Tokens, wanted: &Tensor, mut dropout: Option<&mut Dropout>) -> Encoded {
         let p = self.config.hidden_dropout;
         let embedded = no_grad(|| self.embed(tokens)).set_requires_grad(true);
         let mut x_th = apply(dropout.as_deref_mut(), &self.norm.forward(&embedded), p);
-        for layer in &self.layers {
-            let attended = self.attend(layer, &x_th, tokens, dropout.as_deref_mut());
-            let attended = apply(dropout.as_deref_mut(), &attended, p);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let mut context_th = self.attend(layer, &x_th, tokens, dropout.as_deref_mut());
+            if index + 1 == self.layers.len() {
+                context_th = context_th.index_select(0, wanted);
+                x_th = x_th.index_select(0, wanted);
+            }
+            let attended = apply(dropout.as_deref_mut(), &layer.attention_output.forward(&context_th), p);
             x_th = layer.attention_norm.forward(&(attended + x_th));
             let wide = activate(self.config.activation, &layer.intermediate.forward(&x_th));
             let narrow = apply(dropout.as_deref_mut(), &layer.output.forward(&wide), p);
@@ -195,7 +200,7 @@ impl Encoder {
         let split = |linear: &Linear| linear.forward(x_th).view([-1, heads, hidden / heads]);
         let qkv_tad = [split(&layer.query), split(&layer.key), split(&layer.value)];
         let dropout = dropout.map(|dropout| (dropout, self.config.attention_dropout));
-        layer.attention_output.forward(&attention(&qkv_tad, &tokens.attention, dropout))
+        attention(&qkv_tad, &tokens.attention, dropout)
     }
 }
 

@@ -14,7 +14,7 @@ use super::lm_head::LmHead;
 use super::meta::{DevUse, Probe};
 use super::params::Params;
 use super::step::{Examples, Group, Model, Part, Trainer};
-use super::tokens::{Layout, tokens_at_once};
+use super::tokens::Layout;
 use super::weighting::Weighting;
 use super::weights::{self, Tensors};
 
@@ -87,14 +87,7 @@ impl Job {
 
     /// How texts are laid out.
     pub fn layout(&self) -> Layout {
-        let attend_pads = self.settings.attend_pads;
-        Layout {
-            family: self.config.family,
-            pad: self.vocabulary.pad,
-            attend_pads,
-            device: self.device,
-            tokens_at_once: tokens_at_once(self.device),
-        }
+        Layout::new(&self.config, &self.vocabulary, self.device, self.settings.attend_pads)
     }
 
     /// How the weights are learned, where they are.

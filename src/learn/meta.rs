@@ -236,9 +236,8 @@ impl<'p, 'a> Comparing<'p, 'a> {
         let (mut features, mut labels) = (vec![], vec![]);
         for part in &texts.parts {
             let features_bh = no_grad(|| {
-                let encoded =
-                    trainer.model.encoder.forward(&part.tokens, trainer.dropout.then_some(&mut chance));
-                encoded.hidden.index_select(0, &part.tokens.first)
+                let dropout = trainer.dropout.then_some(&mut chance);
+                trainer.model.encoder.forward(&part.tokens, &part.tokens.first, dropout).hidden
             });
             features.push(features_bh);
             labels.extend(part.targets.labels());

@@ -228,7 +228,8 @@ fn check_family(family: &str) {
     let (batch, places) = batch(&fixture.tensors, "one", "ids", false);
     let places: Vec<i64> = places.into_keys().collect();
     let expected = fixture.tensors["one/hidden"].flatten(0, 1).index_select(0, &Tensor::from_slice(&places));
-    let hidden = |tokens: &Tokens| fixture.trainer().model.encoder.forward(tokens, None).hidden;
+    let all = Tensor::arange(tokens.ids.size()[0], (Kind::Int64, Device::Cpu));
+    let hidden = |tokens: &Tokens| fixture.trainer().model.encoder.forward(tokens, &all, None).hidden;
     check("the hidden states", &hidden(&tokens), &expected);
     tokens.attention = Attention::padded(&batch.lengths, Device::Cpu);
     check("the hidden states, padded on the way", &hidden(&tokens), &expected);

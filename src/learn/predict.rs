@@ -27,8 +27,8 @@ pub fn predict(
         let found = parts.iter().flat_map(|part| {
             let probs_bc = no_grad(|| {
                 let tokens = Tokens::new(part, &part.ids, layout);
-                let features = encoder.forward(&tokens, None).hidden.index_select(0, &tokens.first);
-                head.forward(&features, None).to_kind(Kind::Double).softmax(-1, Kind::Double)
+                let features_bh = encoder.forward(&tokens, &tokens.first, None).hidden;
+                head.forward(&features_bh, None).to_kind(Kind::Double).softmax(-1, Kind::Double)
             });
             rows(&probs_bc)
         });

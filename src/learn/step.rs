@@ -117,18 +117,19 @@ impl Model {
         dropout: bool,
         scale: f64,
     ) -> Option<Tensor> {
-        let encoded = self.encoder.forward(&part.tokens, dropout.then_some(&mut *chance));
+        let wanted = match &part.targets {
+            Targets::Labels(_) => &part.tokens.first,
+            Targets::Chosen { at, .. } => at,
+        };
+        let encoded = self.encoder.forward(&part.tokens, wanted, dropout.then_some(&mut *chance));
         let loss = match &part.targets {
             Targets::Labels(labels) => {
-                let features_bh = encoded.hidden.index_select(0, &part.tokens.first);
-                let logits_bc = head?.forward(&features_bh, Some(chance));
+                let logits_bc = head?.forward(&encoded.hidden, Some(chance));
                 let loss = logits_bc.cross_entropy_loss::<Tensor>(labels, None, Reduction::Sum, -100, 0.0);
                 (&loss * scale).backward();
                 loss.detach().to_kind(Kind::Double)
             }
-            Targets::Chosen { at, were } => {
-                self.lm_head.as_ref()?.backward(&encoded.hidden.index_select(0, at), were, scale)
-            }
+            Targets::Chosen { were, .. } => self.lm_head.as_ref()?.backward(&encoded.hidden, were, scale),
         };
         self.encoder.finish_backward(&part.tokens, &encoded);
         Some(loss)

@@ -1,10 +1,11 @@
 //! Texts as an encoder reads them: their tokens one after the other, and what attends to what.
 
+use tartan::action::Vocabulary;
 use tartan::data::batch::Batch;
 use tartan::data::split::Split;
 use tch::{Device, Kind, Tensor};
 
-use super::config::Family;
+use super::config::{Config, Family};
 
 /// How texts become an encoder's tokens.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +25,15 @@ pub struct Layout {
 /// The fewest tokens at once that are tried where memory runs out.
 pub const LEAST_TOKENS_AT_ONCE: usize = 512;
 
-/// [`Layout::tokens_at_once`] where nothing else is said: what keeps the device busy, and no more. On a CPU
-/// more would not be faster, and a token takes about 0.2 MB in six layers of 384.
-pub fn tokens_at_once(device: Device) -> usize {
-    if device == Device::Cpu { 4096 } else { 32_768 }
-}
-
 impl Layout {
+    /// The layout for an encoder on a device.
+    pub fn new(config: &Config, vocabulary: &Vocabulary, device: Device, attend_pads: bool) -> Self {
+        // What keeps the device busy, and no more. On a CPU more would not be faster, and a token takes about
+        // 0.2 MB in six layers of 384.
+        let tokens_at_once = if device == Device::Cpu { 4096 } else { 32_768 };
+        Self { family: config.family, pad: vocabulary.pad, attend_pads, device, tokens_at_once }
+    }
+
     /// The texts at `indices`, with pads where they are attended to.
     pub fn collate(&self, split: &Split, indices: &[usize]) -> Batch {
         let batch = Batch::collate(split, indices);

@@ -11,7 +11,7 @@ use crate::learn::encoder::Encoder;
 use crate::learn::head::Head;
 use crate::learn::metrics::{Confusion, LabelScore};
 use crate::learn::predict::{most_probable, predict};
-use crate::learn::tokens::{Layout, tokens_at_once};
+use crate::learn::tokens::Layout;
 use crate::learn::weights;
 
 /// What `metrics.json` holds.
@@ -71,13 +71,7 @@ pub fn run(action: &action::Evaluate, io: &Io<'_>) -> Result<(), Failure> {
     let head = Head::new(&weights::on_device(&trained.tensors, device), "", 0.0);
     let batch = usize::try_from(action.batch).unwrap_or(usize::MAX);
     let total = split.len();
-    let layout = Layout {
-        family: config.family,
-        pad: vocabulary.pad,
-        attend_pads: action.attend_pads,
-        device,
-        tokens_at_once: tokens_at_once(device),
-    };
+    let layout = Layout::new(&config, &vocabulary, device, action.attend_pads);
     let probabilities = predict(&encoder, &head, &split, batch, layout, &|done| {
         io.progress(Progress {
             phase: "evaluate".to_owned(),

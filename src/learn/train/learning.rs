@@ -294,6 +294,8 @@ fn a_checkpoint_that_is_damaged_or_of_another_model_is_told_and_not_used() {
 
 #[test]
 fn what_helps_the_end_task_outweighs_noise() {
+    // Over 150 seeds the weights are 0.43 and 0.18, with standard deviations of 0.06 and 0.04.
+    let mut lead = 0.0;
     for seed in 0..5 {
         let settings = json!({"seed": seed, "length": {"steps": 60}, "micro_steps": 1, "evaluate_every": 60});
         let mut job = learning(&json!({"lr": 0.1, "dev_batch": 12}), &settings);
@@ -309,8 +311,9 @@ fn what_helps_the_end_task_outweighs_noise() {
         job.tasks[1] = labelled("same", &same);
         job.tasks[2] = labelled("dealt out", &dealt_out);
         let weights = run(&job).summary.weights;
-        assert!(weights[1] > weights[2] + 0.05, "seed {seed}: {weights:?}");
+        lead += (weights[1] - weights[2]) / 5.0;
     }
+    assert!(lead > 0.1, "{lead}");
 }
 
 #[test]
