@@ -21,8 +21,11 @@ TUNING = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296"
     ":glibc.malloc.trim_threshold=8589934592",
 }
-STEP = ["--batch", "16", "--dev-batch", "8", "--accum", "2"]
-LARGE_DEV = ["--batch", "16", "--dev-batch", "32", "--accum", "1"]
+# Four steps a round, after two that are not timed.
+STEP = ["--batch", "16", "--dev-batch", "8", "--accum", "2", "--steps", "4"]
+LARGE_DEV = ["--batch", "16", "--dev-batch", "32", "--accum", "1", "--steps", "4"]
+
+EVALUATION = ["--batch", "16", "--rounds", "1"]
 
 
 def cases():
@@ -35,7 +38,7 @@ def cases():
         ("META step, dev batch 32, one micro-step", meta + LARGE_DEV, "official", meta + LARGE_DEV),
         ("MT step, ours in bf16", mt + STEP + ["--bf16"], "official", mt + STEP),
         ("META step, ours in bf16", meta + STEP + ["--bf16"], "official", meta + STEP),
-        ("evaluation", ["--method", "evaluate", "--batch", "16"], "evaluate", ["--batch", "16"]),
+        ("evaluation", ["--method", "evaluate", *EVALUATION], "evaluate", EVALUATION),
         ("tokenising", ["--method", "tokenize"], "tokenize", []),
     ]
 

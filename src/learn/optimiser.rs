@@ -12,6 +12,7 @@ use super::params::Params;
 pub struct Optimiser {
     settings: AdamW,
     first_moment: Tensor,
+    /// The second moment over `1 - beta2`: so no pass over it is needed to scale the gradient's square.
     second_moment: Tensor,
     steps: i32,
 }
@@ -37,23 +38,25 @@ impl Optimiser {
         self.steps = steps;
     }
 
-    /// Updates every parameter from its gradient at `lr_factor` of the peak learning rate.
+    /// Updates every parameter from its gradient at `lr_factor` of the peak learning rate. Leaves anything in the
+    /// gradients.
     pub fn step(&mut self, params: &Params, lr_factor: f64) {
         let AdamW { lr, weight_decay, betas: (beta1, beta2), eps } = self.settings;
         let lr = lr * lr_factor;
         self.steps += 1;
-        let correction1 = 1.0 - beta1.powi(self.steps);
-        let correction2 = 1.0 - beta2.powi(self.steps);
+        let correction = 1.0 - beta1.powi(self.steps);
+        // The corrected second moment's root is this times that of the buffer.
+        let root = ((1.0 - beta2) / (1.0 - beta2.powi(self.steps))).sqrt();
         no_grad(|| {
             let grad = params.grad();
             let (mut decaying, mut all) = params.decaying_and_all();
             let _ = decaying.g_mul_scalar_(1.0 - lr * weight_decay);
             let _ = self.first_moment.lerp_(grad, 1.0 - beta1);
-            let _ = self.second_moment.g_mul_scalar_(beta2);
-            let _ = self.second_moment.g_add_(&(grad.square() * (1.0 - beta2)));
-            let mut root = self.second_moment.sqrt();
-            let _ = root.g_div_scalar_(correction2.sqrt()).g_add_scalar_(eps);
-            let _ = all.g_sub_(&(&self.first_moment / root * (lr / correction1)));
+            let _ = self.second_moment.g_mul_scalar_(beta2).addcmul_(grad, grad);
+            // The gradient has been taken up; its room is reused.
+            let mut scale = self.second_moment.sqrt_out(grad);
+            let _ = scale.g_add_scalar_(eps / root).reciprocal_().g_mul_scalar_(-lr / (correction * root));
+            let _ = all.addcmul_(&self.first_moment, &scale);
         });
     }
 }
