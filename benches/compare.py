@@ -21,9 +21,9 @@ TUNING = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296"
     ":glibc.malloc.trim_threshold=8589934592",
 }
-# Four steps a round, after two that are not timed.
-STEP = ["--batch", "16", "--dev-batch", "8", "--accum", "2", "--steps", "4"]
-LARGE_DEV = ["--batch", "16", "--dev-batch", "32", "--accum", "1", "--steps", "4"]
+# Three steps a round, after two that are not timed.
+STEP = ["--batch", "16", "--dev-batch", "8", "--accum", "2", "--steps", "3"]
+LARGE_DEV = ["--batch", "16", "--dev-batch", "32", "--accum", "1", "--steps", "3"]
 
 EVALUATION = ["--batch", "16", "--rounds", "1"]
 

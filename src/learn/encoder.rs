@@ -8,35 +8,9 @@ use tch::{Kind, Tensor, no_grad};
 use super::attention::attention;
 use super::config::{Activation, Config, Family};
 use super::dropout::Dropout;
+use super::linear::{Linear, side_by_side};
 use super::tokens::Tokens;
 use super::weights::Tensors;
-
-/// A linear layer: `x Wᵀ + b`.
-#[derive(Debug)]
-pub struct Linear {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Linear {
-    /// The layer whose tensors are `name.weight` and `name.bias`.
-    pub fn new(tensors: &Tensors, name: &str) -> Self {
-        Self {
-            weight: tensors[&format!("{name}.weight")].shallow_clone(),
-            bias: tensors[&format!("{name}.bias")].shallow_clone(),
-        }
-    }
-
-    /// The precision of its weights.
-    pub fn kind(&self) -> Kind {
-        self.weight.kind()
-    }
-
-    /// Applies it to the last dimension.
-    pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
-    }
-}
 
 /// A layer norm over the last dimension.
 #[derive(Debug)]
@@ -49,8 +23,8 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// The layer norm whose tensors are `name.weight` and `name.bias`.
     pub fn new(tensors: &Tensors, name: &str, eps: f64) -> Self {
-        let Linear { weight, bias } = Linear::new(tensors, name);
-        Self { weight, bias, eps }
+        let of = |part: &str| tensors[&format!("{name}.{part}")].shallow_clone();
+        Self { weight: of("weight"), bias: of("bias"), eps }
     }
 
     /// Applies it to the last dimension.
@@ -197,8 +171,9 @@ impl Encoder {
 
     fn attend(&self, layer: &Layer, x_th: &Tensor, tokens: &Tokens, dropout: Option<&mut Dropout>) -> Tensor {
         let Config { heads, hidden, .. } = self.config;
-        let split = |linear: &Linear| linear.forward(x_th).view([-1, heads, hidden / heads]);
-        let qkv_tad = [split(&layer.query), split(&layer.key), split(&layer.value)];
+        let qkv = side_by_side([&layer.query, &layer.key, &layer.value], x_th);
+        let qkv = qkv.view([-1, 3, heads, hidden / heads]);
+        let qkv_tad = [0, 1, 2].map(|which| qkv.select(1, which));
         let dropout = dropout.map(|dropout| (dropout, self.config.attention_dropout));
         attention(&qkv_tad, &tokens.attention, dropout)
     }

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::config::Spec;
 use super::dropout::Dropout;
-use super::encoder::Linear;
+use super::linear::Linear;
 use super::weights::Tensors;
 
 /// Standard deviation of a fresh head's weights.

@@ -8,7 +8,8 @@
 use tch::{Kind, Tensor, no_grad};
 
 use super::config::{Activation, Config, Family};
-use super::encoder::{LayerNorm, Linear, activate};
+use super::encoder::{LayerNorm, activate};
+use super::linear::Linear;
 use super::weights::Tensors;
 
 /// Tokens whose logits are in memory at once.

@@ -16,6 +16,7 @@ pub mod encoder;
 pub mod head;
 pub mod job;
 pub mod libtorch;
+pub mod linear;
 pub mod lm_head;
 pub mod meta;
 pub mod metrics;
