@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::pipeline::{self, Choice};
 use super::{Exit, Fault, out};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::exec::{NodeStatus, known};
 use crate::store::{Record, Store};
 
@@ -60,7 +60,7 @@ fn open(args: &StoreArgs) -> Result<Store, Fault> {
     let choice = Choice { cache: args.cache.clone(), ..Choice::default() };
     let root = pipeline::store_root(Path::new("."), &choice);
     if !root.is_dir() {
-        let fault = Diagnostic::error(format!("there is no store at {}", root.display()))
+        let fault = Diagnostic::error(Code::NoStore, format!("there is no store at {}", root.display()))
             .help("name it with `--cache DIR`, or run this where the pipeline is");
         return Err(Fault::wrong(vec![fault]));
     }
@@ -139,7 +139,7 @@ fn gc(args: &GcArgs) -> Result<Exit, Fault> {
     }
     let store = &stores[0];
     if let Some(other) = stores.iter().find(|other| other.root() != store.root()) {
-        let fault = Diagnostic::error("these pipelines have different stores")
+        let fault = Diagnostic::error(Code::DifferentStores, "these pipelines have different stores")
             .note(format!("{} and {}", store.root().display(), other.root().display()))
             .help("name one store with `--cache DIR`, or collect them apart");
         return Err(Fault::wrong(vec![fault]));
@@ -182,11 +182,11 @@ fn gc(args: &GcArgs) -> Result<Exit, Fault> {
 
 fn agreed() -> Result<bool, Fault> {
     if !std::io::stdin().is_terminal() {
-        let fault = Diagnostic::error("nobody is there to agree")
+        let fault = Diagnostic::error(Code::NobodyToAsk, "nobody is there to agree")
             .help("add `--yes` to free it, or `--dry-run` to only look");
         return Err(Fault::wrong(vec![fault]));
     }
-    let failed = |error: std::io::Error| Fault::failed(format!("failed to ask: {error}"), None);
+    let failed = |error: std::io::Error| Fault::failed(Code::System, format!("failed to ask: {error}"), None);
     write!(std::io::stderr(), "free it? [y/N] ").map_err(failed)?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(failed)?;

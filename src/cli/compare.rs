@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::pipeline::{Loaded, Which, store_root};
 use super::{Exit, Fault, out};
 use crate::action::Metric;
-use crate::diag::{Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, nearest};
 use crate::exec::{NodeStatus, known};
 use crate::plan::NodeId;
 use crate::report::compare::{Library, Made, Pair, Section, compare};
@@ -59,13 +59,14 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         several => {
             let named = out::count(several.len(), "name");
             return Err(wrong(
+                Code::BadArguments,
                 format!("two results are compared, and {named} given"),
                 "`tartan compare A B`, or `tartan compare PIPELINE A B`",
             ));
         }
     };
     if pipeline.is_some() && args.which.pipeline.is_some() {
-        return Err(wrong("the pipeline is named twice", "leave out `--pipeline`"));
+        return Err(wrong(Code::BadArguments, "the pipeline is named twice", "leave out `--pipeline`"));
     }
     let pipeline = pipeline.or(args.which.pipeline.clone());
     if let (None, Some(a), Some(b)) = (&pipeline, hex(a), hex(b)) {
@@ -94,7 +95,7 @@ fn show(args: &Args, a: Made, b: Made, library: &Library, store: &Store) -> Resu
         Format::Json => {
             let page = serde_json::json!({"version": 1, "a": a, "b": b, "sections": sections});
             let text = serde_json::to_string_pretty(&page).map_err(|error| {
-                Fault::failed(format!("failed to write the comparison as JSON: {error}"), None)
+                Fault::failed(Code::System, format!("failed to write the comparison as JSON: {error}"), None)
             })?;
             out::line(text);
         }
@@ -107,8 +108,8 @@ fn show(args: &Args, a: Made, b: Made, library: &Library, store: &Store) -> Resu
     Ok(Exit::Done)
 }
 
-fn wrong(message: impl Into<String>, help: impl Into<String>) -> Fault {
-    Fault::wrong(vec![Diagnostic::error(message).help(help)])
+fn wrong(code: Code, message: impl Into<String>, help: impl Into<String>) -> Fault {
+    Fault::wrong(vec![Diagnostic::error(code, message).help(help)])
 }
 
 /// The first digits of a key, if it can be some.
@@ -139,6 +140,7 @@ fn named<'a>(loaded: &Loaded, library: &'a Library, text: &str) -> Result<Made<'
     library.of_node(id).ok_or_else(|| {
         let node = loaded.plan.node(id);
         wrong(
+            Code::NoSuchResult,
             format!("there is no result of `{}` yet", node.name),
             format!("`tartan run {} {}` makes it", loaded.spec.file.display(), node.stage),
         )
@@ -164,7 +166,11 @@ fn node(loaded: &Loaded, text: &str) -> Result<NodeId, Fault> {
     }
     match ids.as_slice() {
         [id] => Ok(*id),
-        [] => Err(wrong(format!("no result is `{text}`"), "`tartan plan --all PIPELINE` lists the results")),
+        [] => Err(wrong(
+            Code::NoSuchResult,
+            format!("no result is `{text}`"),
+            "`tartan plan --all PIPELINE` lists the results",
+        )),
         several => {
             let names = several.iter().map(|id| plan.node(*id).name.clone()).collect();
             let first = &plan.node(several[0]).name;
@@ -193,19 +199,29 @@ fn variable(loaded: &Loaded, var: &str, value: &str) -> Result<usize, Fault> {
         None => format!("it is one of `{}`", known.join("`, `")),
     };
     let Some(at) = spec.swept.iter().position(|swept| swept == var) else {
-        return Err(wrong(format!("the sweep has no variable `{var}`"), help(var, &spec.swept)));
+        return Err(wrong(
+            Code::NotSwept,
+            format!("the sweep has no variable `{var}`"),
+            help(var, &spec.swept),
+        ));
     };
     let values = spec.values(var);
     if !values.iter().any(|known| known == value) {
-        return Err(wrong(format!("`{var}` does not take the value `{value}`"), help(value, &values)));
+        return Err(wrong(
+            Code::NoSuchResult,
+            format!("`{var}` does not take the value `{value}`"),
+            help(value, &values),
+        ));
     }
     Ok(at)
 }
 
 fn ambiguous(text: &str, names: Vec<String>, help: &str) -> Fault {
     const SHOWN: usize = 12;
-    let mut fault =
-        Diagnostic::error(format!("`{text}` may be any of {}", out::count(names.len(), "result")));
+    let mut fault = Diagnostic::error(
+        Code::AmbiguousResult,
+        format!("`{text}` may be any of {}", out::count(names.len(), "result")),
+    );
     let more = names.len().saturating_sub(SHOWN);
     for name in names.into_iter().take(SHOWN) {
         fault = fault.note(name);

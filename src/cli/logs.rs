@@ -2,6 +2,7 @@
 
 use super::pipeline::StageChoice;
 use super::{Exit, Fault, out};
+use crate::diag::Code;
 use crate::exec::NodeStatus;
 
 #[derive(Debug, clap::Args)]
@@ -39,8 +40,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         if several {
             out::line(format_args!("== {} ({})", node.name, path.display()));
         }
-        let bytes = std::fs::read(&path)
-            .map_err(|error| Fault::failed(format!("failed to read {}: {error}", path.display()), None))?;
+        let bytes = std::fs::read(&path).map_err(|error| {
+            Fault::failed(Code::System, format!("failed to read {}: {error}", path.display()), None)
+        })?;
         out::bytes(&bytes);
     }
     Ok(if printed { Exit::Done } else { Exit::Failed })

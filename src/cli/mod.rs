@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod figures;
 mod graph;
+mod help;
 mod logs;
 mod out;
 mod pipeline;
@@ -21,6 +22,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::diag::{Code, Diagnostic};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +91,8 @@ enum Command {
     Logs(logs::Args),
     /// Look after the store
     Cache(cache::Args),
+    /// Explain a fault by its code, or show how a command is used
+    Help(help::Args),
 }
 
 /// Runs the command line `args` (the program's name first) and returns the process's exit code.
@@ -115,6 +120,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Show(args) => show::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Cache(args) => cache::run(&args),
+        Command::Help(args) => help::run(&args),
     };
     let exit = result.unwrap_or_else(|fault| {
         out::fault(&fault);
@@ -127,18 +133,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 #[derive(Debug)]
 pub(crate) struct Fault {
     exit: Exit,
-    diagnostics: Vec<crate::diag::Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Fault {
     /// The user's mistake: exit code 2.
-    fn wrong(diagnostics: Vec<crate::diag::Diagnostic>) -> Self {
+    fn wrong(diagnostics: Vec<Diagnostic>) -> Self {
         Self { exit: Exit::Wrong, diagnostics }
     }
 
     /// The machine's, the store's or a stage's: exit code 1.
-    fn failed(message: impl Into<String>, help: Option<String>) -> Self {
-        let mut diagnostic = crate::diag::Diagnostic::error(message);
+    fn failed(code: Code, message: impl Into<String>, help: Option<String>) -> Self {
+        let mut diagnostic = Diagnostic::error(code, message);
         diagnostic.help = help;
         Self { exit: Exit::Failed, diagnostics: vec![diagnostic] }
     }
@@ -147,7 +153,7 @@ impl Fault {
 impl From<crate::store::StoreError> for Fault {
     fn from(error: crate::store::StoreError) -> Self {
         let help = error.help();
-        Self::failed(error.to_string(), help)
+        Self::failed(error.code(), error.to_string(), help)
     }
 }
 
@@ -155,14 +161,19 @@ impl From<crate::report::ReportError> for Fault {
     fn from(error: crate::report::ReportError) -> Self {
         match error {
             crate::report::ReportError::Store(error) => error.into(),
-            other => Self::failed(other.to_string(), None),
+            other => Self::failed(Code::System, other.to_string(), None),
         }
     }
 }
 
 impl From<crate::exec::ExecError> for Fault {
     fn from(error: crate::exec::ExecError) -> Self {
-        let help = error.help();
-        Self::failed(error.to_string(), help)
+        match error {
+            crate::exec::ExecError::Store(error) => error.into(),
+            missing @ crate::exec::ExecError::NoWorker { .. } => {
+                let help = missing.help();
+                Self::failed(Code::NoWorker, missing.to_string(), help)
+            }
+        }
     }
 }

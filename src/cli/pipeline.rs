@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, out};
-use crate::diag::{Diagnostic, Severity, nearest};
+use crate::diag::{Code, Diagnostic, Severity, nearest};
 use crate::exec::{Status, known};
 use crate::plan::{self, NodeId, Plan};
 use crate::spec::{Source, Spec};
@@ -35,18 +35,31 @@ pub(super) struct Loaded {
 /// Reads the pipeline, checks it, hashes its files and builds its plan. Warnings are printed; errors all
 /// come back at once.
 pub(super) fn load(file: &Path, targets: &[String], choice: &Choice) -> Result<Loaded, Fault> {
-    let (spec, mut diagnostics) = Spec::load(file, &choice.sets);
+    let (loaded, diagnostics) = inspect(Spec::load(file, &choice.sets), targets, choice)?;
+    let Some(loaded) = loaded else { return Err(Fault::wrong(diagnostics)) };
+    out::diagnostics(diagnostics);
+    Ok(loaded)
+}
+
+/// Checks what was read of a pipeline, hashes its files and builds its plan. All that is wrong comes back, and
+/// the pipeline where there are no errors.
+pub(super) fn inspect(
+    (spec, mut diagnostics): (Spec, Vec<Diagnostic>),
+    targets: &[String],
+    choice: &Choice,
+) -> Result<(Option<Loaded>, Vec<Diagnostic>), Fault> {
     let outline = plan::outline(&spec, targets, &mut diagnostics);
-    let faulty = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    let files = if faulty { outline.all_files() } else { outline.files() };
+    let files = if has_errors(&diagnostics) { outline.all_files() } else { outline.files() };
     for source in files.values() {
         if let Some(fault) = unreadable(source) {
             diagnostics.push(spec.diagnose(&source.at, fault));
         }
     }
-    give_up_on_errors(&mut diagnostics)?;
+    if has_errors(&diagnostics) {
+        return Ok((None, diagnostics));
+    }
 
-    let store = Store::open(&store_root(file, choice))?;
+    let store = Store::open(&store_root(&spec.file, choice))?;
     let paths: Vec<PathBuf> = files.keys().cloned().collect();
     let mut digests = BTreeMap::new();
     for ((path, source), digest) in files.iter().zip(store.digest_files(&paths)) {
@@ -54,21 +67,22 @@ pub(super) fn load(file: &Path, targets: &[String], choice: &Choice) -> Result<L
             Ok(digest) => {
                 digests.insert(path.clone(), digest);
             }
-            Err(error) => diagnostics.push(spec.diagnose(&source.at, Diagnostic::error(error.to_string()))),
+            Err(error) => {
+                let fault = Diagnostic::error(error.code(), error.to_string());
+                diagnostics.push(spec.diagnose(&source.at, fault));
+            }
         }
     }
     store.save_memo()?;
     let plan = plan::build(&outline, &digests, &mut diagnostics);
-    give_up_on_errors(&mut diagnostics)?;
-    out::diagnostics(diagnostics);
-    Ok(Loaded { spec, plan, store, targets: targets.to_vec() })
+    if has_errors(&diagnostics) {
+        return Ok((None, diagnostics));
+    }
+    Ok((Some(Loaded { spec, plan, store, targets: targets.to_vec() }), diagnostics))
 }
 
-fn give_up_on_errors(diagnostics: &mut Vec<Diagnostic>) -> Result<(), Fault> {
-    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-        return Err(Fault::wrong(std::mem::take(diagnostics)));
-    }
-    Ok(())
+fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
 }
 
 /// Why a source cannot be read, if it cannot.
@@ -76,9 +90,9 @@ fn unreadable(source: &Source) -> Option<Diagnostic> {
     let shown = source.path.display();
     match std::fs::metadata(&source.path) {
         Ok(meta) if meta.is_file() => None,
-        Ok(_) => Some(Diagnostic::error(format!("`{shown}` is not a file"))),
+        Ok(_) => Some(Diagnostic::error(Code::NotAFile, format!("`{shown}` is not a file"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let fault = Diagnostic::error(format!("there is no file `{shown}`"));
+            let fault = Diagnostic::error(Code::MissingFile, format!("there is no file `{shown}`"));
             // A path given by `--set` is meant from where the user stands as often as not.
             if source.path != Path::new(&source.name)
                 && let Ok(here) = std::path::absolute(&source.name)
@@ -118,7 +132,9 @@ fn unreadable(source: &Source) -> Option<Diagnostic> {
                 None => fault.help("paths are relative to the pipeline's file"),
             })
         }
-        Err(error) => Some(Diagnostic::error(format!("failed to read `{shown}`: {error}"))),
+        Err(error) => {
+            Some(Diagnostic::error(Code::UnreadableFile, format!("failed to read `{shown}`: {error}")))
+        }
     }
 }
 
@@ -219,16 +235,16 @@ impl Which {
             .ok()
             .and_then(|text| serde_json::from_str::<LastRun>(&text).ok());
         let Some(last) = last else {
-            let fault = Diagnostic::error("which pipeline? none was run on this store yet")
+            let fault = Diagnostic::error(Code::NoPipeline, "which pipeline? none was run on this store yet")
                 .note(format!("the store is {}", root.display()))
                 .help("name it: `--pipeline FILE`");
             return Err(Fault::wrong(vec![fault]));
         };
         if !last.pipeline.exists() {
-            let fault = Diagnostic::error(format!(
-                "the pipeline of the last run, `{}`, is not there any more",
-                last.pipeline.display()
-            ))
+            let fault = Diagnostic::error(
+                Code::NoPipeline,
+                format!("the pipeline of the last run, `{}`, is not there any more", last.pipeline.display()),
+            )
             .help("name the pipeline: `--pipeline FILE`");
             return Err(Fault::wrong(vec![fault]));
         }
@@ -264,10 +280,10 @@ impl Loaded {
             .chain(fetched)
             .collect();
         let fault = if known.contains(&stage) {
-            Diagnostic::error(format!("no result needs stage `{stage}`"))
+            Diagnostic::error(Code::NoSuchResult, format!("no result needs stage `{stage}`"))
                 .help(format!("plan it by name: `tartan plan {} {stage}`", self.spec.file.display()))
         } else {
-            let fault = Diagnostic::error(format!("unknown stage `{stage}`"));
+            let fault = Diagnostic::error(Code::UnknownStage, format!("unknown stage `{stage}`"));
             match nearest(stage, known) {
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None => fault.help("`tartan graph` shows the stages"),

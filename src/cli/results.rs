@@ -8,7 +8,7 @@ use super::figures::{self, IfMissing};
 use super::pipeline::{Choice, Loaded, load};
 use super::{Exit, Fault, out};
 use crate::action::Metric;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::exec::{NodeStatus, known};
 use crate::plan::NodeId;
 use crate::report::table::{self, Table};
@@ -101,7 +101,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         Format::Csv => out::bytes(raw::csv(&tables).as_bytes()),
         Format::Json => {
             let text = raw::json(&loaded.spec.name, &tables).map_err(|error| {
-                Fault::failed(format!("failed to write the results as JSON: {error}"), None)
+                Fault::failed(Code::System, format!("failed to write the results as JSON: {error}"), None)
             })?;
             out::bytes(text.as_bytes());
         }
@@ -182,7 +182,8 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
                 let fault =
                     format!("results are those of `evaluate` stages, and `{stage}` is `{}`", block.kind());
                 return wrong(
-                    Diagnostic::error(fault).help(format!("`tartan show {stage}` shows what it made")),
+                    Diagnostic::error(Code::WrongStageKind, fault)
+                        .help(format!("`tartan show {stage}` shows what it made")),
                 );
             }
             continue;
@@ -200,7 +201,10 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
             })
             .collect();
         if let Some(missing) = args.metric.iter().find(|metric| asked && !measured.contains(metric)) {
-            let fault = Diagnostic::error(format!("`{stage}` does not measure `{}`", missing.name()));
+            let fault = Diagnostic::error(
+                Code::NotMeasured,
+                format!("`{stage}` does not measure `{}`", missing.name()),
+            );
             return wrong(
                 fault.help("add it to the stage's `metrics`, or leave `metrics` out to have them all"),
             );
@@ -224,13 +228,17 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
         let asked: Vec<&str> = args.metric.iter().map(|metric| metric.name()).collect();
         let what = if asked.is_empty() { "the same at every sweep point".to_owned() } else { code(&asked) };
         return wrong(
-            Diagnostic::error(format!("no `evaluate` stage measures {what}")).help(measure.join("; ")),
+            Diagnostic::error(Code::NotMeasured, format!("no `evaluate` stage measures {what}"))
+                .help(measure.join("; ")),
         );
     }
     if reports.is_empty() {
         return wrong(
-            Diagnostic::error("there is nothing to show: no `evaluate` stage is among the targets")
-                .help("name one: `tartan results PIPELINE STAGE`"),
+            Diagnostic::error(
+                Code::NothingToShow,
+                "there is nothing to show: no `evaluate` stage is among the targets",
+            )
+            .help("name one: `tartan results PIPELINE STAGE`"),
         );
     }
     Ok(reports)

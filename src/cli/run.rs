@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::figures::IfMissing;
 use super::pipeline::{self, TargetChoice};
 use super::{Exit, Fault, figures, out, plan, results};
-use crate::diag::{Diagnostic, without_query};
+use crate::diag::{Code, Diagnostic, without_query};
 use crate::event::{Event, Level};
 use crate::exec::{self, DeviceChoice, Options, Stop, known};
 use crate::report::{EventLog, Progress, ReportError};
@@ -68,12 +68,16 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         command: command.iter().map(|word| recorded(&word.to_string_lossy())).collect(),
         git_commit: git_commit(&args.target.pipeline),
     };
-    let stop = Stop::install()
-        .map_err(|error| Fault::failed(format!("failed to watch for signals: {error}"), None))?;
+    let stop = Stop::install().map_err(|error| {
+        Fault::failed(Code::System, format!("failed to watch for signals: {error}"), None)
+    })?;
     let mut progress = Progress::on_stderr(args.quiet);
     let mut log = match &args.events {
         Some(path) => Some(EventLog::create(path).map_err(|error| {
-            let fault = Diagnostic::error(format!("failed to write events to `{}`: {error}", path.display()));
+            let fault = Diagnostic::error(
+                Code::System,
+                format!("failed to write events to `{}`: {error}", path.display()),
+            );
             Fault::wrong(vec![fault])
         })?),
         None => None,

@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         };
         if args.json {
             let text = serde_json::to_string(record).map_err(|error| {
-                Fault::failed(format!("failed to write the record as JSON: {error}"), None)
+                Fault::failed(Code::System, format!("failed to write the record as JSON: {error}"), None)
             })?;
             out::line(text);
             continue;

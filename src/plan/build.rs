@@ -8,7 +8,7 @@ use serde_json::json;
 use super::outline::{Outline, encoder_files};
 use super::{Input, Node, NodeId, Plan};
 use crate::action::{Action, Export, Fetch, roles};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::digest::Digest;
 use crate::spec::{Block, Point, Ref, Remote, Source, Spec, SplitFile};
 
@@ -275,7 +275,7 @@ impl<'a> Builder<'a> {
         };
         let (Some(of_model), Some(of_data)) = (tokenizer(&model), tokenizer(data)) else { return };
         if of_model != of_data {
-            let fault = Diagnostic::error(format!(
+            let fault = Diagnostic::error(Code::OtherTokenizer, format!(
                 "the tokens of `{}` come from the tokenizer of `{}`, and the model starts from `{}`, which has another",
                 objective.stage, data.stage, model.stage
             ))
@@ -384,10 +384,10 @@ fn check_folders(
                 let value = |points: &[usize]| points.first().map(|at| &spec.points[*at].values[*var]);
                 value(&first.points) != value(&second.points)
             };
-            let fault = Diagnostic::error(format!(
-                "`{}` and `{}` would both be written to `{}`",
-                first.name, second.name, to.name
-            ));
+            let fault = Diagnostic::error(
+                Code::ExportClash,
+                format!("`{}` and `{}` would both be written to `{}`", first.name, second.name, to.name),
+            );
             let fault = match (0..spec.swept.len()).find(differs) {
                 Some(var) if first.stage == second.stage => {
                     let var = &spec.swept[var];
@@ -399,10 +399,10 @@ fn check_folders(
         }
         let files = [roles::CONFIG, roles::WEIGHTS, roles::TOKENIZER];
         if let Some(file) = files.iter().find(|file| read.contains(&folder.join(file))) {
-            let fault = Diagnostic::error(format!(
-                "this would overwrite `{file}` in `{}`, which the pipeline reads",
-                to.name
-            ))
+            let fault = Diagnostic::error(
+                Code::ExportOverwrites,
+                format!("this would overwrite `{file}` in `{}`, which the pipeline reads", to.name),
+            )
             .help("export to a folder of its own");
             diagnostics.push(spec.diagnose(&to.at, fault));
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::action;
-use crate::diag::{Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, nearest};
 use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile};
 
 /// The stages to have, point by point.
@@ -88,13 +88,17 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
         spec.points.iter().flat_map(|point| point.stages.keys().map(String::as_str)).collect();
     for target in targets.iter().filter(|target| !known.contains(target.as_str())) {
         diagnostics.push(with_nearest(
-            Diagnostic::error(format!("unknown stage `{target}`")),
+            Diagnostic::error(Code::UnknownStage, format!("unknown stage `{target}`")),
             target,
             &known,
         ));
     }
     for (target, at) in spec.targets.iter().filter(|(target, _)| !known.contains(target.as_str())) {
-        let fault = with_nearest(Diagnostic::error(format!("unknown stage `{target}`")), target, &known);
+        let fault = with_nearest(
+            Diagnostic::error(Code::UnknownStage, format!("unknown stage `{target}`")),
+            target,
+            &known,
+        );
         diagnostics.push(spec.diagnose(at, fault));
     }
     for report in &spec.reports {
@@ -192,20 +196,24 @@ fn with_nearest(fault: Diagnostic, name: &str, known: &BTreeSet<&str>) -> Diagno
 
 /// Checks that the stages a report names are there at every sweep point, and hold what it shows.
 fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostics: &mut Vec<Diagnostic>) {
-    let unknown =
-        |name: &str| with_nearest(Diagnostic::error(format!("unknown stage `{name}`")), name, known);
+    let unknown = |name: &str| {
+        with_nearest(Diagnostic::error(Code::UnknownStage, format!("unknown stage `{name}`")), name, known)
+    };
     let found = match &report.shows {
         Shows::Weights(stage) => {
             let block = spec.points.first().and_then(|point| point.stages.get(&stage.stage));
             let fault = match block {
                 None => Some(unknown(&stage.stage)),
                 Some(block) if Wanted::LearnWeights.fits(block) => None,
-                Some(other) => Some(Diagnostic::error(format!(
-                    "this table shows the weights that {} learns, and `{}` is `{}`",
-                    Wanted::LearnWeights.text(),
-                    stage.stage,
-                    other.kind()
-                ))),
+                Some(other) => Some(Diagnostic::error(
+                    Code::WrongStageKind,
+                    format!(
+                        "this table shows the weights that {} learns, and `{}` is `{}`",
+                        Wanted::LearnWeights.text(),
+                        stage.stage,
+                        other.kind()
+                    ),
+                )),
             };
             fault.map(|fault| (stage, fault))
         }
@@ -214,15 +222,21 @@ fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostic
                 let fault = match point.stages.get(&stage.stage) {
                     None => unknown(&stage.stage),
                     Some(Block::Evaluate { action, .. }) if !action.metrics.contains(metric) => {
-                        Diagnostic::error(format!("`{}` does not measure `{}`", stage.stage, metric.name()))
-                            .help("add it to the stage's `metrics`, or leave `metrics` out to have them all")
+                        Diagnostic::error(
+                            Code::NotMeasured,
+                            format!("`{}` does not measure `{}`", stage.stage, metric.name()),
+                        )
+                        .help("add it to the stage's `metrics`, or leave `metrics` out to have them all")
                     }
                     Some(Block::Evaluate { .. } | Block::Broken) => return None,
-                    Some(other) => Diagnostic::error(format!(
-                        "a table shows an `evaluate` stage, and `{}` is `{}`",
-                        stage.stage,
-                        other.kind()
-                    )),
+                    Some(other) => Diagnostic::error(
+                        Code::WrongStageKind,
+                        format!(
+                            "a table shows an `evaluate` stage, and `{}` is `{}`",
+                            stage.stage,
+                            other.kind()
+                        ),
+                    ),
                 };
                 Some((stage, fault))
             })
@@ -300,7 +314,7 @@ impl<'a> Walk<'a> {
     fn look_up(&mut self, from: &str, reference: &'a Ref, wanted: Wanted) -> Option<&'a str> {
         let known = || self.point.stages.keys().map(String::as_str).collect::<BTreeSet<_>>();
         let Some((name, block)) = self.point.stages.get_key_value(reference.stage.as_str()) else {
-            let fault = Diagnostic::error(format!("unknown stage `{}`", reference.stage));
+            let fault = Diagnostic::error(Code::UnknownStage, format!("unknown stage `{}`", reference.stage));
             let fault = with_nearest(fault, &reference.stage, &known());
             self.fault(reference, fault);
             return None;
@@ -311,7 +325,10 @@ impl<'a> Walk<'a> {
                 Block::Objective { .. } if wanted == Wanted::EndTask => "is an `mlm` objective".to_owned(),
                 other => format!("is `{}`", other.kind()),
             };
-            let fault = Diagnostic::error(format!("this names {}, and `{name}` {what}", wanted.text()));
+            let fault = Diagnostic::error(
+                Code::WrongStageKind,
+                format!("this names {}, and `{name}` {what}", wanted.text()),
+            );
             let fits =
                 self.point.stages.iter().filter(|(_, block)| wanted.fits(block)).map(|(n, _)| n.as_str());
             let fits: Vec<&str> = fits.filter(|name| *name != from).collect();
@@ -326,8 +343,11 @@ impl<'a> Walk<'a> {
         if let Some(start) = self.path.iter().position(|on_path| on_path == name) {
             let mut circle: Vec<&str> = self.path[start..].to_vec();
             circle.push(name);
-            let fault = Diagnostic::error(format!("these stages need each other: {}", circle.join(" → ")))
-                .help("let one of them start from a stage outside the circle");
+            let fault = Diagnostic::error(
+                Code::Cycle,
+                format!("these stages need each other: {}", circle.join(" → ")),
+            )
+            .help("let one of them start from a stage outside the circle");
             self.fault(reference, fault);
             return None;
         }
@@ -356,8 +376,9 @@ impl<'a> Walk<'a> {
         };
         let Some(found) = splits(data) else { return };
         if !found.contains(&wanted) {
-            let fault = Diagnostic::error(format!("`{}` has no split `{wanted}`", data.stage))
-                .help(format!("its splits are `{}`", found.join("`, `")));
+            let fault =
+                Diagnostic::error(Code::MissingSplit, format!("`{}` has no split `{wanted}`", data.stage))
+                    .help(format!("its splits are `{}`", found.join("`, `")));
             let reference = Ref { stage: data.stage.clone(), at: at.clone() };
             self.fault(&reference, fault);
         }
@@ -368,10 +389,13 @@ impl<'a> Walk<'a> {
         let Block::Evaluate { model, action, .. } = block else { return };
         let Some(Block::Train { action: trained, .. }) = self.point.stages.get(&model.stage) else { return };
         if trained.attend_pads != action.attend_pads {
-            let fault = Diagnostic::warning(format!(
-                "`{}` is trained with `attend_pads: {}` and scored with `attend_pads: {}`",
-                model.stage, trained.attend_pads, action.attend_pads
-            ))
+            let fault = Diagnostic::warning(
+                Code::PadsDiffer,
+                format!(
+                    "`{}` is trained with `attend_pads: {}` and scored with `attend_pads: {}`",
+                    model.stage, trained.attend_pads, action.attend_pads
+                ),
+            )
             .help("say the same in both, unless that is what you compare");
             self.fault(model, fault);
         }
@@ -396,12 +420,15 @@ impl<'a> Walk<'a> {
         if here == there {
             return;
         }
-        let fault = Diagnostic::error(format!(
-            "`{}` learned the weights of `{}`, and this stage trains on `{}`",
-            from.stage,
-            there.join("`, `"),
-            here.join("`, `")
-        ))
+        let fault = Diagnostic::error(
+            Code::OtherObjectives,
+            format!(
+                "`{}` learned the weights of `{}`, and this stage trains on `{}`",
+                from.stage,
+                there.join("`, `"),
+                here.join("`, `")
+            ),
+        )
         .help("name the same `end_task` and the same `auxiliary` objectives in the same order");
         self.fault(from, fault);
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::fields::Faults;
 use super::yaml::At;
 use crate::action::Pin;
-use crate::diag::{Diagnostic, Place, nearest, without_query};
+use crate::diag::{Code, Diagnostic, Place, nearest, without_query};
 
 /// The digests of remote files by URL.
 #[derive(Debug, Default)]
@@ -24,8 +24,11 @@ impl Pins {
         let mut pins = Self::default();
         for (name, at) in files {
             let Some(function) = function_of(name) else {
-                let fault = Diagnostic::error(format!("`{name}` does not say which digests it holds"))
-                    .help("name it `.b3` if `b3sum` wrote it, `.sha256` if `sha256sum` did");
+                let fault = Diagnostic::error(
+                    Code::DigestFile,
+                    format!("`{name}` does not say which digests it holds"),
+                )
+                .help("name it `.b3` if `b3sum` wrote it, `.sha256` if `sha256sum` did");
                 faults.push((at.clone(), fault));
                 continue;
             };
@@ -33,8 +36,11 @@ impl Pins {
             match std::fs::read_to_string(&path) {
                 Ok(text) => pins.take(&text, function, &path, at, faults),
                 Err(error) => {
-                    let fault = Diagnostic::error(format!("cannot read `{}`: {error}", path.display()))
-                        .help("a digest file's path is relative to the pipeline's file");
+                    let fault = Diagnostic::error(
+                        Code::DigestFile,
+                        format!("cannot read `{}`: {error}", path.display()),
+                    )
+                    .help("a digest file's path is relative to the pipeline's file");
                     faults.push((at.clone(), fault));
                 }
             }
@@ -66,7 +72,7 @@ impl Pins {
                     width,
                     source: line.to_owned(),
                 };
-                (at.clone(), Diagnostic::error(message).at(place).help(help))
+                (at.clone(), Diagnostic::error(Code::DigestFile, message).at(place).help(help))
             };
             let Some((digest, url)) = line.split_once(char::is_whitespace) else {
                 faults.push(fault("a line is a digest and a URL".to_owned(), "write `DIGEST  URL`"));

@@ -2,7 +2,7 @@
 
 use super::vars::{self, Vars};
 use super::yaml::{At, Node};
-use crate::diag::{Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, nearest};
 
 /// Faults found so far, each with the path to what it is about.
 pub(super) type Faults = Vec<(At, Diagnostic)>;
@@ -61,8 +61,11 @@ impl<'a> Fields<'a> {
         match node {
             Node::Map(block) => Some(Self { block, at, vars, known: vec![], faults }),
             other => {
-                let fault = Diagnostic::error(format!("{what} is a block of fields, not {}", other.what()))
-                    .help("write `{field: value, …}`, or the fields on lines of their own, indented");
+                let fault = Diagnostic::error(
+                    Code::WrongType,
+                    format!("{what} is a block of fields, not {}", other.what()),
+                )
+                .help("write `{field: value, …}`, or the fields on lines of their own, indented");
                 faults.push((at, fault));
                 None
             }
@@ -91,13 +94,20 @@ impl<'a> Fields<'a> {
     }
 
     fn wrong(&mut self, at: At, name: &str, wanted: &str, found: &Node) {
-        self.faults.push((at, Diagnostic::error(format!("`{name}` is {wanted}, not {}", found.what()))));
+        let fault = format!("`{name}` is {wanted}, not {}", found.what());
+        self.faults.push((at, Diagnostic::error(Code::WrongType, fault)));
+    }
+
+    /// A number that is none of those wanted; what is no number at all is of the wrong type.
+    fn wrong_number(&mut self, at: At, name: &str, wanted: &str, found: &Node) {
+        let fault = format!("`{name}` is {wanted}, not {}", found.what());
+        self.faults.push((at, Diagnostic::error(not_in_range(found), fault)));
     }
 
     /// Reports that a field is missing.
     pub(super) fn missing(&mut self, name: &str, what: &str) {
         let at = self.at.on_key();
-        self.faults.push((at, Diagnostic::error(format!("`{name}` is missing: {what}"))));
+        self.faults.push((at, Diagnostic::error(Code::MissingField, format!("`{name}` is missing: {what}"))));
     }
 
     /// A text. A number or truth value counts as the text it is written as.
@@ -116,14 +126,10 @@ impl<'a> Fields<'a> {
     /// A number in a range.
     pub(super) fn number(&mut self, name: &'static str, range: Range) -> Option<f64> {
         let (node, at) = self.take(name)?;
-        let Some(number) = number(&node) else {
-            self.wrong(at, name, "a number", &node);
-            return None;
-        };
-        if number.is_finite() && range.holds(number) {
+        if let Some(number) = number(&node).filter(|number| number.is_finite() && range.holds(*number)) {
             return Some(number);
         }
-        self.wrong(at, name, &format!("a number {}", range.text()), &node);
+        self.wrong_number(at, name, &format!("a number {}", range.text()), &node);
         None
     }
 
@@ -133,7 +139,7 @@ impl<'a> Fields<'a> {
         if let Some(count) = whole(&node).filter(|count| *count >= least) {
             return Some(count);
         }
-        self.wrong(at, name, &format!("a whole number of at least {least}"), &node);
+        self.wrong_number(at, name, &format!("a whole number of at least {least}"), &node);
         None
     }
 
@@ -167,11 +173,13 @@ impl<'a> Fields<'a> {
             return Some(*value);
         }
         let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let fault =
-            Diagnostic::error(format!("unknown {name} `{text}`")).help(match nearest(text, all.clone()) {
+        let code = if name == "metric" { Code::UnknownMetric } else { Code::UnknownWord };
+        let fault = Diagnostic::error(code, format!("unknown {name} `{text}`")).help(
+            match nearest(text, all.clone()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it is one of {}", list(&all)),
-            });
+            },
+        );
         self.faults.push((at, fault));
         None
     }
@@ -199,12 +207,11 @@ impl<'a> Fields<'a> {
             if self.known.contains(&key.as_str()) {
                 continue;
             }
-            let fault = Diagnostic::error(format!("unknown field `{key}` in {what}")).help(
-                match nearest(key, self.known.iter().copied()) {
+            let fault = Diagnostic::error(Code::UnknownField, format!("unknown field `{key}` in {what}"))
+                .help(match nearest(key, self.known.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("its fields are {}", list(&self.known)),
-                },
-            );
+                });
             self.faults.push((self.at.key(key).on_key(), fault));
         }
     }
@@ -216,7 +223,7 @@ pub(super) fn replace(raw: &Node, vars: &Vars, at: &At, faults: &mut Faults) -> 
         Node::Text(text) if text.contains('$') => match vars::scalar(text, vars) {
             Ok(node) => Some(node),
             Err(fault) => {
-                let mut diagnostic = Diagnostic::error(fault.message);
+                let mut diagnostic = Diagnostic::error(fault.code, fault.message);
                 diagnostic.help = fault.help;
                 faults.push((at.clone(), diagnostic));
                 None
@@ -236,6 +243,11 @@ pub(super) fn replace(raw: &Node, vars: &Vars, at: &At, faults: &mut Faults) -> 
         }
         other => Some(other.clone()),
     }
+}
+
+/// What is wrong with a value that is not the wanted number: its range, or its type.
+pub(super) fn not_in_range(node: &Node) -> Code {
+    if number(node).is_some() { Code::OutOfRange } else { Code::WrongType }
 }
 
 /// A number's value.

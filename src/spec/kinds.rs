@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::digests::Pins;
-use super::fields::{Faults, Fields, Range, list, whole};
+use super::fields::{Faults, Fields, Range, list, not_in_range, whole};
 use super::vars::Vars;
 use super::yaml::{At, Node};
 use super::{Block, Ref, Source, splits, training};
 use crate::action::{self, Encoder, Format, Metric, Sample, Tokenize};
-use crate::diag::{Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, nearest};
 
 const KINDS: [&str; 7] = ["encoder", "tokenize", "objective", "train", "learn-weights", "evaluate", "export"];
 const SPLITS: [(&str, ()); 3] = [("train", ()), ("dev", ()), ("test", ())];
@@ -24,17 +24,21 @@ pub(super) fn read(
     faults: &mut Faults,
 ) -> Option<Block> {
     let Node::Map(block) = node else {
-        let fault =
-            Diagnostic::error(format!("a stage is its kind over a block of fields, not {}", node.what()))
-                .help(format!("write `{{train: {{…}}}}`; the kinds are {}", list(&KINDS)));
+        let fault = Diagnostic::error(
+            Code::NotOneKind,
+            format!("a stage is its kind over a block of fields, not {}", node.what()),
+        )
+        .help(format!("write `{{train: {{…}}}}`; the kinds are {}", list(&KINDS)));
         faults.push((at.clone(), fault));
         return None;
     };
     let [(kind, body)] = block.as_slice() else {
         let keys: Vec<&str> = block.iter().map(|(key, _)| key.as_str()).collect();
-        let fault =
-            Diagnostic::error(format!("a stage has one key, its kind, and this one has {}", list(&keys)))
-                .help("give each kind a stage of its own");
+        let fault = Diagnostic::error(
+            Code::NotOneKind,
+            format!("a stage has one key, its kind, and this one has {}", list(&keys)),
+        )
+        .help("give each kind a stage of its own");
         faults.push((at.on_key(), fault));
         return None;
     };
@@ -44,7 +48,10 @@ pub(super) fn read(
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the kinds are {}", list(&KINDS)),
         };
-        faults.push((at_kind.on_key(), Diagnostic::error(format!("unknown kind `{kind}`")).help(help)));
+        faults.push((
+            at_kind.on_key(),
+            Diagnostic::error(Code::UnknownKind, format!("unknown kind `{kind}`")).help(help),
+        ));
         return None;
     };
     let what = format!("`{name}`");
@@ -68,7 +75,7 @@ fn encoder(mut fields: Fields, folder: &Path) -> Option<Block> {
     let source = match (from, random) {
         (Some((name, at)), None) | (None, Some((name, at))) => Some(source(name, at, folder)),
         (Some(_), Some((_, at))) => {
-            let fault = Diagnostic::error("`from` and `random` exclude each other")
+            let fault = Diagnostic::error(Code::Exclusive, "`from` and `random` exclude each other")
                 .help("`from` reads a checkpoint; `random` draws the weights anew from a configuration");
             fields.fault(at.on_key(), fault);
             None
@@ -79,7 +86,7 @@ fn encoder(mut fields: Fields, folder: &Path) -> Option<Block> {
         }
     };
     if let Some(source) = source.as_ref().filter(|source| source.name.contains("://")) {
-        let fault = Diagnostic::error(format!("`{}` is not a folder", source.name))
+        let fault = Diagnostic::error(Code::BadUrl, format!("`{}` is not a folder", source.name))
             .note("this version reads encoders from folders only")
             .help("download config.json, model.safetensors and tokenizer.json into a folder and name that");
         fields.fault(source.at.clone(), fault);
@@ -115,9 +122,10 @@ fn tokenize(mut fields: Fields, folder: &Path, pins: &Pins) -> Option<Block> {
                 };
                 let name = splits::name(&file);
                 let Some(format) = format.or_else(|| format_of(name)) else {
-                    let fault = Diagnostic::error(format!(
-                        "the format of `{name}` is not known from its name"
-                    ))
+                    let fault = Diagnostic::error(
+                        Code::UnknownFormat,
+                        format!("the format of `{name}` is not known from its name"),
+                    )
                     .help("say `format: jsonl` or `format: lines`, or name the file `.jsonl` or `.txt`");
                     fields.fault(at, fault);
                     continue;
@@ -127,8 +135,11 @@ fn tokenize(mut fields: Fields, folder: &Path, pins: &Pins) -> Option<Block> {
             }
         }
         Some((other, at)) => {
-            let fault = Diagnostic::error(format!("`splits` is a block of files, not {}", other.what()))
-                .help("write `splits: {train: data/train.jsonl, dev: data/dev.jsonl}`");
+            let fault = Diagnostic::error(
+                Code::WrongType,
+                format!("`splits` is a block of files, not {}", other.what()),
+            )
+            .help("write `splits: {train: data/train.jsonl, dev: data/dev.jsonl}`");
             fields.fault(at, fault);
         }
         None => fields.missing("splits", "the files of `train`, `dev` and `test`"),
@@ -172,7 +183,7 @@ fn sample(fields: &mut Fields) -> (Option<Sample>, Option<Ref>) {
         let of = Ref { stage: stage.trim().to_owned(), at };
         return (Some(Sample::Times(times)), Some(of));
     }
-    let fault = Diagnostic::error(format!("`sample` is not {}", node.what())).help(
+    let fault = Diagnostic::error(not_in_range(&node), format!("`sample` is not {}", node.what())).help(
         "write a number of texts (`500`), a part of them (`0.1`), or a multiple of a stage's train split (`10x task`)",
     );
     fields.fault(at, fault);
@@ -199,9 +210,10 @@ fn objective(mut fields: Fields, vars: &Vars) -> Option<Block> {
             data.map(|data| Block::Objective { data, action: action::Objective::Mlm { mask } })
         }
         _ => {
-            let fault = Diagnostic::error("an objective is either `classify` or `mlm`").help(
-                "write `{objective: {classify: {data: STAGE}}}` or `{objective: {mlm: {data: STAGE}}}`",
-            );
+            let fault = Diagnostic::error(Code::Exclusive, "an objective is either `classify` or `mlm`")
+                .help(
+                    "write `{objective: {classify: {data: STAGE}}}` or `{objective: {mlm: {data: STAGE}}}`",
+                );
             fields.fault(at.on_key(), fault);
             None
         }
@@ -230,8 +242,9 @@ fn evaluate(mut fields: Fields) -> Option<Block> {
         Some(names) if names.is_empty() => {
             let at = fields.at.key("metrics");
             if !fields.faults.iter().any(|(fault, _)| fault.within(&at)) {
-                let fault = Diagnostic::error("`metrics` is empty, so nothing would be measured")
-                    .help("leave it out to have them all");
+                let fault =
+                    Diagnostic::error(Code::EmptyList, "`metrics` is empty, so nothing would be measured")
+                        .help("leave it out to have them all");
                 fields.fault(at, fault);
             }
         }

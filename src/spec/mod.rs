@@ -21,7 +21,7 @@ pub use report::{Axes, Baseline, FigureFile, FigureKind, Report, Score, Shows, n
 pub use yaml::At;
 
 use crate::action;
-use crate::diag::{Diagnostic, Place, nearest};
+use crate::diag::{Code, Diagnostic, Place, nearest};
 use fields::{Faults, Fields};
 use yaml::{Node, Text};
 
@@ -280,16 +280,19 @@ impl Spec {
         match fields.take("tartan") {
             Some((Node::Int(FORMAT), _)) => {}
             Some((other, at)) => {
-                let fault =
-                    Diagnostic::error(format!("this program reads format {FORMAT}, not {}", other.what()))
-                        .help(format!(
-                            "write `tartan: {FORMAT}`, or use the program the file was written for"
-                        ));
+                let fault = Diagnostic::error(
+                    Code::FormatVersion,
+                    format!("this program reads format {FORMAT}, not {}", other.what()),
+                )
+                .help(format!("write `tartan: {FORMAT}`, or use the program the file was written for"));
                 fields.fault(at, fault);
             }
             None => {
-                let fault = Diagnostic::error("`tartan` is missing: the version of the pipeline format")
-                    .help(format!("begin the file with `tartan: {FORMAT}`"));
+                let fault = Diagnostic::error(
+                    Code::FormatVersion,
+                    "`tartan` is missing: the version of the pipeline format",
+                )
+                .help(format!("begin the file with `tartan: {FORMAT}`"));
                 fields.fault(At::top(), fault);
             }
         }
@@ -318,7 +321,7 @@ impl Spec {
             let plain =
                 !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
             if !plain {
-                let fault = Diagnostic::error(format!("`{name}` is no name for a stage"))
+                let fault = Diagnostic::error(Code::StageName, format!("`{name}` is no name for a stage"))
                     .help("a stage's name is made of letters, digits, `-`, `_` and `.`");
                 fields.fault(At::top().key("stages").key(name).on_key(), fault);
             }
@@ -343,7 +346,7 @@ impl Spec {
             let mut var_faults = vec![];
             let vars = vars::resolve(&raw, &mut var_faults);
             for (name, fault) in var_faults {
-                let mut diagnostic = Diagnostic::error(fault.message);
+                let mut diagnostic = Diagnostic::error(fault.code, fault.message);
                 diagnostic.help = fault.help;
                 faults.push((At::top().key("vars").key(&name), diagnostic));
             }
@@ -379,7 +382,10 @@ fn block_of(fields: &mut Fields, name: &'static str) -> Option<Vec<(String, Node
         (Node::Map(block), _) => Some(block.clone()),
         (Node::Null, _) => None,
         (other, at) => {
-            let fault = Diagnostic::error(format!("`{name}` is a block of fields, not {}", other.what()));
+            let fault = Diagnostic::error(
+                Code::WrongType,
+                format!("`{name}` is a block of fields, not {}", other.what()),
+            );
             fields.fault(at, fault);
             None
         }
@@ -388,11 +394,13 @@ fn block_of(fields: &mut Fields, name: &'static str) -> Option<Vec<(String, Node
 
 /// Applies `NAME=VALUE` to the tree and returns what it set.
 fn override_node(top: &mut Node, set: &str) -> Result<At, Box<Diagnostic>> {
-    let wrong = |message: String| {
-        Diagnostic::error(message).note(format!("given on the command line: `--set {set}`"))
+    let wrong = |code: Code, message: String| {
+        Diagnostic::error(code, message).note(format!("given on the command line: `--set {set}`"))
     };
     let Some((name, value)) = set.split_once('=') else {
-        return Err(Box::new(wrong("`--set` wants NAME=VALUE".to_owned()).help("such as `--set seed=3`")));
+        return Err(Box::new(
+            wrong(Code::BadSet, "`--set` wants NAME=VALUE".to_owned()).help("such as `--set seed=3`"),
+        ));
     };
     let value = yaml::parse_value(value).unwrap_or_else(|| Node::Text(value.to_owned()));
     let steps: Vec<&str> = name.split('.').collect();
@@ -404,7 +412,8 @@ fn override_node(top: &mut Node, set: &str) -> Result<At, Box<Diagnostic>> {
         let around = at.clone();
         at = at.key(step);
         let Node::Map(fields) = node else {
-            return Err(Box::new(wrong(format!("`{around}` has no fields, so `{at}` cannot be set"))));
+            let fault = format!("`{around}` has no fields, so `{at}` cannot be set");
+            return Err(Box::new(wrong(Code::BadSet, fault)));
         };
         let found = fields.iter().position(|(key, _)| key == step);
         let index = match found {
@@ -416,12 +425,11 @@ fn override_node(top: &mut Node, set: &str) -> Result<At, Box<Diagnostic>> {
             }
             None => {
                 let near = nearest(step, fields.iter().map(|(key, _)| key.as_str()));
-                let kind = if is_top {
-                    format!("`{around}` has no `{step}`")
+                let diagnostic = if is_top {
+                    wrong(Code::BadSet, format!("`{around}` has no `{step}`"))
                 } else {
-                    format!("unknown variable `{step}`")
+                    wrong(Code::UnknownVariable, format!("unknown variable `{step}`"))
                 };
-                let diagnostic = wrong(kind);
                 return Err(Box::new(match near {
                     Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                     None => diagnostic.help(

@@ -11,7 +11,7 @@ use super::fields::list;
 use super::yaml::At;
 use super::{Ref, Source, Spec};
 use crate::action::Metric;
-use crate::diag::{Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, nearest};
 
 /// A table over the sweep, and maybe a figure of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +145,7 @@ impl Report {
         for var in axes.rows.iter().chain(&axes.columns).chain(&axes.over) {
             if !spec.swept.contains(var) {
                 let swept: Vec<&str> = spec.swept.iter().map(String::as_str).collect();
-                let fault = Diagnostic::error(format!("the sweep has no variable `{var}`"));
+                let fault = Diagnostic::error(Code::NotSwept, format!("the sweep has no variable `{var}`"));
                 return Err(Box::new(fault.help(match nearest(var, swept.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None if swept.is_empty() => "nothing is swept over; leave it out".to_owned(),
@@ -206,7 +206,8 @@ fn baseline(
     if let Some(var) = compared.iter().find(|var| of(var).iter().any(|known| known == value)) {
         return Ok(Baseline { var: (*var).to_owned(), value: value.to_owned() });
     }
-    let fault = Diagnostic::error(format!("`{value}` is no value of what the table compares"));
+    let fault =
+        Diagnostic::error(Code::UnknownBaseline, format!("`{value}` is no value of what the table compares"));
     let known: Vec<&str> = compared.iter().flat_map(|var| of(var)).map(String::as_str).collect();
     Err(Box::new(fault.help(match nearest(value, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
@@ -222,9 +223,12 @@ fn twice(axes: &[(&'static str, &[String])]) -> Option<(&'static str, usize, Dia
         for (i, var) in vars.iter().enumerate() {
             if let Some((_, first)) = seen.iter().find(|(known, _)| known == var) {
                 let fault = if first == field {
-                    Diagnostic::error(format!("`{var}` stands twice in `{field}`"))
+                    Diagnostic::error(Code::RepeatedAxis, format!("`{var}` stands twice in `{field}`"))
                 } else {
-                    Diagnostic::error(format!("`{var}` is both `{first}` and `{field}` of the table"))
+                    Diagnostic::error(
+                        Code::RepeatedAxis,
+                        format!("`{var}` is both `{first}` and `{field}` of the table"),
+                    )
                 };
                 return Some((field, i, fault.help("a variable has one part in a table: keep one of them")));
             }

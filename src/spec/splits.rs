@@ -9,7 +9,7 @@ use super::vars::Vars;
 use super::yaml::{At, Node};
 use super::{Remote, SplitFile};
 use crate::action::Pin;
-use crate::diag::{Diagnostic, without_query};
+use crate::diag::{Code, Diagnostic, without_query};
 
 /// Reads what stands as the file of `split`; its variables are replaced already.
 pub(super) fn read(
@@ -40,7 +40,7 @@ pub(super) fn read(
             let blake3 = digest(&mut fields, "blake3", Function::Blake3);
             let sha256 = digest(&mut fields, "sha256", Function::Sha256);
             if blake3.is_some() && sha256.is_some() {
-                let fault = Diagnostic::error("one digest is enough: `blake3` or `sha256`");
+                let fault = Diagnostic::error(Code::Exclusive, "one digest is enough: `blake3` or `sha256`");
                 fields.fault(at.key("sha256").on_key(), fault);
             }
             fields.finish("a remote file");
@@ -52,8 +52,10 @@ pub(super) fn read(
             remote(url, blake3.or(sha256), at, pins, faults)
         }
         other => {
-            let fault =
-                Diagnostic::error(format!("the file of `{split}` is a path or a URL, not {}", other.what()));
+            let fault = Diagnostic::error(
+                Code::WrongType,
+                format!("the file of `{split}` is a path or a URL, not {}", other.what()),
+            );
             faults.push((at.clone(), fault));
             None
         }
@@ -72,8 +74,9 @@ fn digest(fields: &mut Fields, name: &'static str, function: Function) -> Option
     let (hex, at) = fields.text(name)?;
     let pin = pin(function, &hex);
     if pin.is_none() {
-        let fault = Diagnostic::error(format!("`{name}` is 64 hexadecimal digits, not `{hex}`"))
-            .help(format!("`{}` prints it", command(function)));
+        let fault =
+            Diagnostic::error(Code::BadDigest, format!("`{name}` is 64 hexadecimal digits, not `{hex}`"))
+                .help(format!("`{}` prints it", command(function)));
         fields.fault(at, fault);
     }
     pin
@@ -92,24 +95,24 @@ fn checked(url: &str, at: &At, faults: &mut Faults) -> Option<String> {
         Some(("http" | "https", rest)) => {
             let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
             if host.is_empty() {
-                Diagnostic::error(format!("`{}` names no host", without_query(url)))
+                Diagnostic::error(Code::BadUrl, format!("`{}` names no host", without_query(url)))
             } else if host.contains('@') {
-                Diagnostic::error("a password in a URL would end up in logs and records")
+                Diagnostic::error(Code::BadUrl, "a password in a URL would end up in logs and records")
                     .help("download the file, and name it here by its path")
             } else if let Some(odd) =
                 url.chars().find(|c| !c.is_ascii_graphic() || "\"\\<>^`{|}".contains(*c))
             {
-                Diagnostic::error(format!("a URL has no {odd:?} in it"))
+                Diagnostic::error(Code::BadUrl, format!("a URL has no {odd:?} in it"))
                     .help("write it percent-encoded, such as `%20` for a blank")
             } else {
                 return Some(url.to_owned());
             }
         }
         Some((scheme, _)) => {
-            Diagnostic::error(format!("`{scheme}://` is nothing that files are fetched from"))
+            Diagnostic::error(Code::BadUrl, format!("`{scheme}://` is nothing that files are fetched from"))
                 .help("name a file by its path, or by a URL that begins with `https://` or `http://`")
         }
-        None => Diagnostic::error(format!("`{}` is no URL", without_query(url)))
+        None => Diagnostic::error(Code::BadUrl, format!("`{}` is no URL", without_query(url)))
             .help("a URL begins with `https://` or `http://`; a file of your own stands without `url`"),
     };
     faults.push((at.clone(), fault));
@@ -121,7 +124,7 @@ fn remote(url: String, pin: Option<Pin>, at: &At, pins: &Pins, faults: &mut Faul
         return Some(SplitFile::Remote(Remote { url, pin, at: at.clone() }));
     }
     let shown = without_query(&url);
-    let fault = Diagnostic::error(format!("`{shown}` has no pinned digest"));
+    let fault = Diagnostic::error(Code::UnpinnedUrl, format!("`{shown}` has no pinned digest"));
     let fault = match pins.nearest(&url).map(without_query) {
         Some(near) if near == shown => fault.help("a digest file has it with another query"),
         Some(near) => fault.help(format!("a digest file has `{near}`; did you mean that?")),
@@ -247,6 +250,8 @@ mod tests {
             assert_eq!(diagnostics.len(), 1, "{file}: {diagnostics:#?}");
             assert!(!diagnostics[0].contains("s3cret"), "{}", diagnostics[0]);
         }
-        assert!(!read("https://me:secret@a.example/x.txt", &[], "").1[0].starts_with("error: `https://me"));
+        assert!(
+            !read("https://me:secret@a.example/x.txt", &[], "").1[0].starts_with("error[T0505]: `https://me")
+        );
     }
 }

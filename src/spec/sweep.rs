@@ -3,7 +3,7 @@
 use super::fields::{Faults, Fields, list, number};
 use super::vars::Vars;
 use super::yaml::{At, Node};
-use crate::diag::{Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, nearest};
 
 /// A variable and the values it takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +26,11 @@ pub(super) fn dimensions(
         Node::Map(block) => block,
         Node::Null => return vec![],
         other => {
-            let fault = Diagnostic::error(format!("`sweep` is a block of variables, not {}", other.what()))
-                .help("write `sweep: {seed: [0, 1, 2]}`");
+            let fault = Diagnostic::error(
+                Code::WrongType,
+                format!("`sweep` is a block of variables, not {}", other.what()),
+            )
+            .help("write `sweep: {seed: [0, 1, 2]}`");
             faults.push((at.clone(), fault));
             return vec![];
         }
@@ -37,7 +40,7 @@ pub(super) fn dimensions(
         let at = at.key(name);
         let known: Vec<&str> = vars.iter().map(|(name, _)| name.as_str()).collect();
         if !known.contains(&name.as_str()) {
-            let fault = Diagnostic::error(format!("unknown variable `{name}`")).help(
+            let fault = Diagnostic::error(Code::UnknownVariable, format!("unknown variable `{name}`")).help(
                 match nearest(name, known.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("a sweep varies the pipeline's `vars`, which are {}", list(&known)),
@@ -50,10 +53,10 @@ pub(super) fn dimensions(
             Node::List(items) => items.clone(),
             Node::Map(_) => range(node, &at, faults),
             other => {
-                let fault = Diagnostic::error(format!(
-                    "the values of `{name}` are a list or a range, not {}",
-                    other.what()
-                ))
+                let fault = Diagnostic::error(
+                    Code::WrongType,
+                    format!("the values of `{name}` are a list or a range, not {}", other.what()),
+                )
                 .help(format!("write `{name}: [{}]`, or `{name}: {{range: [0, 10]}}`", other.brief()));
                 faults.push((at, fault));
                 continue;
@@ -62,21 +65,27 @@ pub(super) fn dimensions(
         if values.is_empty() {
             // A faulty range has been reported already.
             if matches!(node, Node::List(_)) {
-                faults.push((at, Diagnostic::error(format!("`{name}` has no values to sweep over"))));
+                faults.push((
+                    at,
+                    Diagnostic::error(Code::NoValues, format!("`{name}` has no values to sweep over")),
+                ));
             }
             continue;
         }
         if let Some(twice) = values.iter().enumerate().find(|(i, value)| values[..*i].contains(value)) {
-            let fault =
-                Diagnostic::error(format!("`{}` stands twice among the values of `{name}`", twice.1.brief()));
+            let fault = Diagnostic::error(
+                Code::RepeatedValue,
+                format!("`{}` stands twice among the values of `{name}`", twice.1.brief()),
+            );
             faults.push((at.index(twice.0), fault));
         }
         dims.push(Dimension { name: name.clone(), values });
     }
     let count = dims.iter().try_fold(1_usize, |n, dim| n.checked_mul(dim.values.len()));
     if count.is_none_or(|count| count > MOST_POINTS) {
-        let fault = Diagnostic::error(format!("the sweep has more than {MOST_POINTS} points"))
-            .help("sweep over fewer variables or values at a time");
+        let fault =
+            Diagnostic::error(Code::TooManyPoints, format!("the sweep has more than {MOST_POINTS} points"))
+                .help("sweep over fewer variables or values at a time");
         faults.push((at.on_key(), fault));
         return vec![];
     }
@@ -90,7 +99,10 @@ fn range(node: &Node, at: &At, faults: &mut Faults) -> Vec<Node> {
     let taken = fields.take("range");
     fields.finish("a range");
     let Some((node, at)) = taken else {
-        faults.push((at.clone(), Diagnostic::error("a range is missing").help("write `{range: [0, 10]}`")));
+        faults.push((
+            at.clone(),
+            Diagnostic::error(Code::BadRange, "a range is missing").help("write `{range: [0, 10]}`"),
+        ));
         return vec![];
     };
     let numbers: Option<Vec<f64>> = match &node {
@@ -101,25 +113,30 @@ fn range(node: &Node, at: &At, faults: &mut Faults) -> Vec<Node> {
         Some([start, end]) => (*start, *end, 1.0),
         Some([start, end, step]) => (*start, *end, *step),
         _ => {
-            let fault = Diagnostic::error(format!(
-                "a range is `[start, end]` or `[start, end, step]`, not {}",
-                node.what()
-            ));
+            let fault = Diagnostic::error(
+                Code::BadRange,
+                format!("a range is `[start, end]` or `[start, end, step]`, not {}", node.what()),
+            );
             faults.push((at, fault));
             return vec![];
         }
     };
     let count = ((end - start) / step).ceil();
     if count.is_finite() && count > MOST_POINTS as f64 {
-        let fault =
-            Diagnostic::error(format!("the range `{}` has more than {MOST_POINTS} values", node.brief()))
-                .help("sweep over fewer at a time");
+        let fault = Diagnostic::error(
+            Code::TooManyPoints,
+            format!("the range `{}` has more than {MOST_POINTS} values", node.brief()),
+        )
+        .help("sweep over fewer at a time");
         faults.push((at, fault));
         return vec![];
     }
     if !(count >= 1.0 && count.is_finite()) {
-        let fault = Diagnostic::error(format!("the range `{}` is empty or without end", node.brief()))
-            .help("the end is not part of a range: `[0, 3]` is 0, 1, 2");
+        let fault = Diagnostic::error(
+            Code::BadRange,
+            format!("the range `{}` is empty or without end", node.brief()),
+        )
+        .help("the end is not part of a range: `[0, 3]` is 0, 1, 2");
         faults.push((at, fault));
         return vec![];
     }

@@ -101,7 +101,7 @@ fn the_command_line_sets_variables_and_fields() {
 #[test]
 fn faults_are_placed_and_say_the_way_out() {
     for (from, to, marked, part) in [
-        ("lr: 1e-3", "lr: fast", "fast", "`lr` is a number, not `fast`"),
+        ("lr: 1e-3", "lr: fast", "fast", "`lr` is a number at least 0, not `fast`"),
         ("lr: 1e-3", "lrr: 1e-3", "lrr", "did you mean `lr`?"),
         ("lr: 1e-3", "lr: -1", "-1", "at least 0"),
         ("epochs: 2", "epochs: 0", "0", "above 0"),

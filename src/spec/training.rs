@@ -1,6 +1,6 @@
 //! The fields of `train` and `learn-weights`: one loop, and so nearly one block.
 
-use super::fields::{Fields, Range, list, number, whole};
+use super::fields::{Fields, Range, list, not_in_range, number, whole};
 use super::kinds::{metrics, required_ref};
 use super::vars::Vars;
 use super::yaml::{At, Node};
@@ -9,7 +9,7 @@ use crate::action::{
     self, AdamW, Checkpoint, DevHead, DevHeadFit, GradientAt, Learned, Length, Meta, MetaOptimizer, Metric,
     Precision, Schedule, Similarity, Weights,
 };
-use crate::diag::{Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, nearest};
 
 /// Reads a `train` block.
 pub(super) fn train(mut fields: Fields, vars: &Vars) -> Option<Block> {
@@ -69,7 +69,10 @@ impl Objectives {
         let objectives: Vec<&Ref> = end_task.iter().chain(&auxiliary).collect();
         for (i, objective) in objectives.iter().enumerate() {
             if objectives[..i].iter().any(|other| other.stage == objective.stage) {
-                let fault = Diagnostic::error(format!("objective `{}` is named twice", objective.stage));
+                let fault = Diagnostic::error(
+                    Code::RepeatedObjective,
+                    format!("objective `{}` is named twice", objective.stage),
+                );
                 fields.fault(objective.at.clone(), fault);
             }
         }
@@ -144,7 +147,8 @@ fn length(fields: &mut Fields) -> Option<Length> {
             let at = fields.at.key("steps").on_key();
             fields.fault(
                 at,
-                Diagnostic::error("`epochs` and `steps` exclude each other").help("keep one of them"),
+                Diagnostic::error(Code::Exclusive, "`epochs` and `steps` exclude each other")
+                    .help("keep one of them"),
             );
             None
         }
@@ -165,10 +169,10 @@ fn evaluate_every(fields: &mut Fields) -> Option<u64> {
     }
     let steps = whole(&node).filter(|steps| *steps > 0);
     if steps.is_none() {
-        let fault = Diagnostic::error(format!(
-            "`evaluate_every` is a number of steps or `epoch`, not {}",
-            node.what()
-        ));
+        let fault = Diagnostic::error(
+            not_in_range(&node),
+            format!("`evaluate_every` is a number of steps or `epoch`, not {}", node.what()),
+        );
         fields.fault(at, fault);
     }
     steps
@@ -183,8 +187,10 @@ fn betas(fields: &mut Fields) -> Option<(f64, f64)> {
     {
         return Some((first, second));
     }
-    let fault =
-        Diagnostic::error(format!("`betas` is two numbers, at least 0 and below 1, not {}", node.what()));
+    let fault = Diagnostic::error(
+        Code::OutOfRange,
+        format!("`betas` is two numbers, at least 0 and below 1, not {}", node.what()),
+    );
     fields.fault(at, fault);
     None
 }
@@ -202,7 +208,7 @@ fn checkpoint(fields: &mut Fields, vars: &Vars) -> Option<Checkpoint> {
     let steps = fields.count("steps", 1).map(Checkpoint::Steps);
     let minutes = fields.number("minutes", Range::Positive).map(Checkpoint::Minutes);
     if steps.is_some() == minutes.is_some() && fields.faults.len() == before {
-        let fault = Diagnostic::error("`checkpoint` is either `steps` or `minutes`")
+        let fault = Diagnostic::error(Code::Exclusive, "`checkpoint` is either `steps` or `minutes`")
             .help("write `checkpoint: {minutes: 10}`, or `checkpoint: false` for none");
         fields.fault(here, fault);
     }
@@ -230,17 +236,23 @@ fn weights(fields: &mut Fields, objectives: &Objectives, vars: &Vars) -> (Weight
         Node::Map(given) if objectives.sound => {
             let values = by_objective(fields, &given, &at, "weights", &objectives.names());
             if values.iter().all(|weight| *weight == 0.0) && !values.is_empty() {
-                fields.fault(at, Diagnostic::error("every weight is 0, so nothing would be learned"));
+                fields.fault(
+                    at,
+                    Diagnostic::error(
+                        Code::ObjectiveWeights,
+                        "every weight is 0, so nothing would be learned",
+                    ),
+                );
             }
             (Weights::Static(values), None)
         }
         Node::Map(_) => (Weights::Uniform, None),
         other => {
             let first = objectives.names().first().map_or("end-task", |name| *name).to_owned();
-            let fault = Diagnostic::error(format!(
-                "`weights` is `uniform` or a number for each objective, not {}",
-                other.what()
-            ))
+            let fault = Diagnostic::error(
+                Code::WrongType,
+                format!("`weights` is `uniform` or a number for each objective, not {}", other.what()),
+            )
             .help(format!(
                 "write `weights: {{{first}: 0.5, …}}`, or `weights: {{from: STAGE}}` for those that a \
                  `learn-weights` stage came to"
@@ -264,27 +276,30 @@ fn by_objective(
         match given.iter().find(|(key, _)| key == name).map(|(_, node)| (node, number(node))) {
             Some((_, Some(weight))) if weight >= 0.0 && weight.is_finite() => values.push(weight),
             Some((node, _)) => {
-                let fault = Diagnostic::error(format!(
-                    "the weight of `{name}` is a number at least 0, not {}",
-                    node.what()
-                ));
+                let fault = Diagnostic::error(
+                    not_in_range(node),
+                    format!("the weight of `{name}` is a number at least 0, not {}", node.what()),
+                );
                 fields.fault(at.key(name), fault);
             }
             None => {
-                let fault = Diagnostic::error(format!("`{what}` says nothing of objective `{name}`"))
-                    .help("give every objective of the stage a weight, 0 if it must be");
+                let fault = Diagnostic::error(
+                    Code::ObjectiveWeights,
+                    format!("`{what}` says nothing of objective `{name}`"),
+                )
+                .help("give every objective of the stage a weight, 0 if it must be");
                 fields.fault(at.on_key(), fault);
             }
         }
     }
     for (key, _) in given {
         if !names.contains(&key.as_str()) {
-            let fault = Diagnostic::error(format!("`{key}` is no objective of this stage")).help(
-                match nearest(key, names.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its objectives are {}", list(names)),
-                },
-            );
+            let fault =
+                Diagnostic::error(Code::ObjectiveWeights, format!("`{key}` is no objective of this stage"))
+                    .help(match nearest(key, names.iter().copied()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("its objectives are {}", list(names)),
+                    });
             fields.fault(at.key(key).on_key(), fault);
         }
     }
@@ -301,10 +316,10 @@ fn meta_fields(mut fields: Fields, vars: &Vars, objectives: &Objectives, batch: 
     let floor = fields.number("floor", Range::BelowOne).unwrap_or(0.0);
     if floor * names.len() as f64 >= 1.0 && objectives.sound {
         let most = 1.0 / names.len() as f64;
-        let fault = Diagnostic::error(format!(
-            "{} objectives of at least {floor} each leave nothing to learn",
-            names.len()
-        ))
+        let fault = Diagnostic::error(
+            Code::InitialWeights,
+            format!("{} objectives of at least {floor} each leave nothing to learn", names.len()),
+        )
         .help(format!("choose a floor below {most:.3}"));
         fields.fault(floor_at, fault);
     }
@@ -334,9 +349,11 @@ fn initial(fields: &mut Fields, objectives: &Objectives, floor: f64) -> Option<V
     let (node, at) = fields.take("initial")?;
     let Node::Map(given) = &node else {
         let first = objectives.names().first().map_or("end-task", |name| *name).to_owned();
-        let fault =
-            Diagnostic::error(format!("`initial` is a number for each objective, not {}", node.what()))
-                .help(format!("write `initial: {{{first}: 0.5, …}}`"));
+        let fault = Diagnostic::error(
+            Code::WrongType,
+            format!("`initial` is a number for each objective, not {}", node.what()),
+        )
+        .help(format!("write `initial: {{{first}: 0.5, …}}`"));
         fields.fault(at, fault);
         return None;
     };
@@ -351,18 +368,22 @@ fn initial(fields: &mut Fields, objectives: &Objectives, floor: f64) -> Option<V
     }
     let sum: f64 = values.iter().sum();
     if (sum - 1.0).abs() > 1e-6 {
-        let fault = Diagnostic::error(format!("the initial weights sum to {sum}, not 1"))
-            .help("divide each of them by that sum");
+        let fault =
+            Diagnostic::error(Code::InitialWeights, format!("the initial weights sum to {sum}, not 1"))
+                .help("divide each of them by that sum");
         fields.fault(at, fault);
         return None;
     }
     if let Some(low) = values.iter().position(|weight| *weight <= floor) {
         let fault = if floor > 0.0 {
             let what = format!("the initial weight of `{}` is not above the `floor` of {floor}", names[low]);
-            Diagnostic::error(what).help("start it higher, or lower the floor")
+            Diagnostic::error(Code::InitialWeights, what).help("start it higher, or lower the floor")
         } else {
-            Diagnostic::error(format!("the initial weight of `{}` is not above 0", names[low]))
-                .help("a weight is learned on a scale without 0: start it small, such as 0.01")
+            Diagnostic::error(
+                Code::InitialWeights,
+                format!("the initial weight of `{}` is not above 0", names[low]),
+            )
+            .help("a weight is learned on a scale without 0: start it small, such as 0.01")
         };
         fields.fault(at.key(names[low]), fault);
         return None;
@@ -397,7 +418,7 @@ fn dev_head(fields: &mut Fields, vars: &Vars, body: AdamW) -> DevHead {
         Some((Node::Text(word), _)) if word == "training" => DevHead::Training,
         Some((node @ Node::Map(_), at)) => own(Fields::of(&node, "`dev_head`", at, vars, fields.faults)),
         Some((other, at)) => {
-            let fault = Diagnostic::error(format!("`dev_head` is a block or `training`, not {}", other.what()))
+            let fault = Diagnostic::error(Code::WrongType, format!("`dev_head` is a block or `training`, not {}", other.what()))
                 .help("`training` takes the head that is being trained; a block fits one of its own: `{steps: 10, batch: 32}`");
             fields.fault(at, fault);
             own(None)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::fields::list;
 use super::yaml::Node;
-use crate::diag::nearest;
+use crate::diag::{Code, nearest};
 
 /// Names and their values, every `${…}` in them replaced already.
 pub(super) type Vars = BTreeMap<String, Node>;
@@ -16,13 +16,14 @@ pub(super) type Vars = BTreeMap<String, Node>;
 /// Why a `${…}` could not be replaced, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
+    pub(super) code: Code,
     pub(super) message: String,
     pub(super) help: Option<String>,
 }
 
 impl Fault {
-    fn new(message: String, help: Option<String>) -> Self {
-        Self { message, help }
+    fn new(code: Code, message: String, help: Option<String>) -> Self {
+        Self { code, message, help }
     }
 }
 
@@ -44,6 +45,7 @@ pub(super) fn resolve(raw: &[(String, Node)], faults: &mut Vec<(String, Fault)>)
                 faults.push((
                     name.clone(),
                     Fault::new(
+                        Code::CircularVariables,
                         format!("variable `{name}` is defined by itself, through `{through}`"),
                         Some("give one of them a value of its own".to_owned()),
                     ),
@@ -78,6 +80,7 @@ pub(super) fn scalar(text: &str, vars: &Vars) -> Result<Node, Fault> {
             Part::Var(name) => match lookup(&name, vars)? {
                 node @ (Node::List(_) | Node::Map(_) | Node::Null) => {
                     return Err(Fault::new(
+                        Code::BlockInText,
                         format!("variable `{name}` is {}, which has no place inside a text", node.what()),
                         Some(format!("write `${{{name}}}` alone, or choose a text or number for `{name}`")),
                     ));
@@ -145,13 +148,18 @@ fn split(text: &str) -> Result<Vec<Part>, Fault> {
         plain.push_str(&rest[..at]);
         let Some(end) = close(&rest[at..]) else {
             return Err(Fault::new(
+                Code::MalformedVariable,
                 format!("`${{` without its `}}` in `{text}`"),
                 Some("close it, or write `$${` for a plain `${`".to_owned()),
             ));
         };
         let name = rest[at + 2..at + end].trim();
         if name.is_empty() {
-            return Err(Fault::new(format!("`${{}}` names no variable in `{text}`"), None));
+            return Err(Fault::new(
+                Code::MalformedVariable,
+                format!("`${{}}` names no variable in `{text}`"),
+                None,
+            ));
         }
         if !plain.is_empty() {
             parts.push(Part::Text(std::mem::take(&mut plain)));
@@ -196,7 +204,7 @@ fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Node, Fault> {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("add `{first}` under `vars`, or give it with `--set {first}=…`"),
         };
-        return Err(Fault::new(format!("unknown variable `{first}`"), Some(help)));
+        return Err(Fault::new(Code::UnknownVariable, format!("unknown variable `{first}`"), Some(help)));
     };
     let mut path = first.to_owned();
     for step in steps {
@@ -211,7 +219,7 @@ fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Node, Fault> {
                 }
                 _ => None,
             };
-            Fault::new(format!("variable `{path}` has no field `{step}`"), help)
+            Fault::new(Code::UnknownVariableField, format!("variable `{path}` has no field `{step}`"), help)
         })?;
         path = format!("{path}.{step}");
     }

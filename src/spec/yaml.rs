@@ -3,17 +3,19 @@
 //! Nodes carry no places: a place is needed only for what is wrong, and is then found by walking the
 //! text again along the node's path and failing there on purpose, since the parser says where it failed.
 
+mod read;
 mod walk;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::DeserializeSeed as _;
 
-use crate::diag::{Diagnostic, Place};
+use crate::diag::{Code, Diagnostic, Place};
+pub(super) use read::parse_value;
+use read::{Reader, Seen, TAG, TOO_DEEP, TOO_LARGE, TOO_MANY};
 use walk::{HERE, Walk};
 
 /// A value of a pipeline file.
@@ -160,23 +162,23 @@ impl Text {
         let mut bytes = vec![];
         let read = File::open(file).and_then(|open| open.take(LONGEST + 1).read_to_end(&mut bytes));
         read.map_err(|error| {
-            let fault = Diagnostic::error(format!("failed to read the pipeline `{shown_as}`: {error}"));
+            let fault = Diagnostic::error(
+                Code::UnreadablePipeline,
+                format!("failed to read the pipeline `{shown_as}`: {error}"),
+            );
             Box::new(fault.help("name a pipeline file, such as `tartan run pipelines/quickstart.yaml`"))
         })?;
         if bytes.len() as u64 > LONGEST {
-            let fault = Diagnostic::error(format!("`{shown_as}` is no pipeline: it has more than 16 MiB"));
+            let fault = Diagnostic::error(
+                Code::TooLarge,
+                format!("`{shown_as}` is no pipeline: it has more than 16 MiB"),
+            );
             return Err(Box::new(fault.help("name the YAML file, not the data")));
         }
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(file, text)),
-            Err(error) => {
-                let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
-                let line = good.lines().count().max(1);
-                let fault =
-                    Diagnostic::error(format!("`{shown_as}` is not UTF-8 text: a stray byte in line {line}"));
-                Err(Box::new(fault.help("save the file as UTF-8")))
-            }
+            Err(error) => Err(Box::new(not_utf8(file, bytes, error.valid_up_to()))),
         }
     }
 
@@ -191,24 +193,37 @@ impl Text {
             errors.push(fault);
             return None;
         }
-        let mut duplicates = vec![];
-        let reader = Reader { at: At::top(), duplicates: &mut duplicates };
+        let mut seen = Seen::default();
+        let reader = Reader { at: At::top(), seen: &mut seen };
         let node = match reader.deserialize(serde_yaml::Deserializer::from_str(&self.text)) {
+            Ok(Node::Null) => {
+                let fault = Diagnostic::error(Code::EmptyFile, "the pipeline is empty");
+                let fault = fault.note(format!("in {}", self.file.display()));
+                errors.push(fault.help("begin it with `tartan: 1`, and name its stages under `stages`"));
+                None
+            }
             Ok(node) => Some(node),
             Err(error) => {
                 errors.push(self.syntax(&error));
                 None
             }
         };
-        for (at, nth) in duplicates {
-            let mut diagnostic = Diagnostic::error(format!("duplicate key `{}`", at.last_key()));
-            if let Some(place) = self.find(&at.on_key(), nth) {
-                diagnostic = diagnostic.at(place);
-            }
+        for (at, nth) in seen.duplicates {
+            let mut fault =
+                Diagnostic::error(Code::DuplicateKey, format!("duplicate key `{}`", at.last_key()));
+            fault.place = self.find(&at.on_key(), nth);
             if let Some(first) = self.find(&at.on_key(), 0) {
-                diagnostic = diagnostic.note(format!("it stands first in line {}", first.line));
+                fault = fault.note(format!("it stands first in line {}", first.line));
             }
-            errors.push(diagnostic.help("keep one of them"));
+            errors.push(fault.help("keep one of them"));
+        }
+        for at in seen.merges {
+            let mut fault =
+                Diagnostic::error(Code::MergeKey, "a merge key (`<<`) has no meaning in a pipeline");
+            fault.place = self.find(&at.on_key(), 0);
+            errors.push(fault.help(
+                "write the fields out, or make the block a variable and name its fields: `${block.field}`",
+            ));
         }
         node
     }
@@ -258,26 +273,88 @@ impl Text {
             .enumerate()
             .find_map(|(line, text)| Some((line, text.chars().enumerate().find(|(_, c)| stray(*c))?)))?;
         let place = Place { width: 1, ..self.place_at(line + 1, column + 1, false) };
-        let fault = Diagnostic::error(format!("a control character (U+{:04X}) in the text", u32::from(c)));
+        let fault = Diagnostic::error(
+            Code::ControlCharacter,
+            format!("a control character (U+{:04X}) in the text", u32::from(c)),
+        );
         Some(fault.at(place).help("delete it, or save the file as UTF-8"))
     }
 
     fn syntax(&self, error: &serde_yaml::Error) -> Diagnostic {
         let text = error.to_string();
         // The parser ends its text with the place; ours is said apart.
-        let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
-        let mut diagnostic = Diagnostic::error(format!("not valid YAML: {message}"));
-        if let Some(location) = error.location() {
-            let place = self.place_at(location.line(), location.column(), false);
-            if place.source.contains('\t') {
-                diagnostic = diagnostic.help("YAML indents with spaces; there is a tab in this line");
+        let message = text.split(" at line ").next().unwrap_or(&text);
+        let location = error.location();
+        let mut place = location.map(|at| {
+            let place = self.place_at(at.line(), at.column(), false);
+            Place { width: 1, ..place }
+        });
+        let (code, message, help) = match message {
+            TAG => (Code::Tag, TAG.to_owned(), Some("leave the tag out, or put the text into quotes")),
+            TOO_LARGE => {
+                (Code::NumberTooLarge, TOO_LARGE.to_owned(), Some("put it into quotes if it is a name"))
             }
-            diagnostic = diagnostic.at(Place { width: 1, ..place });
-        } else {
-            diagnostic = diagnostic.note(format!("in {}", self.file.display()));
+            TOO_DEEP | "recursion limit exceeded" => (Code::TooDeep, TOO_DEEP.to_owned(), None),
+            TOO_MANY | "repetition limit exceeded" => {
+                (Code::TooManyNodes, TOO_MANY.to_owned(), Some("use `vars` and `${…}` in place of aliases"))
+            }
+            _ if message.contains("more than one document") => {
+                place = self.second_document();
+                let message = "a second document begins, and a file holds one pipeline".to_owned();
+                (Code::SeveralDocuments, message, Some("give each pipeline a file of its own"))
+            }
+            _ => {
+                let tab = place.as_ref().and_then(tab_in_indentation);
+                if let (Some(place), Some(column)) = (&mut place, tab) {
+                    place.column = column;
+                    let message = "a tab where YAML wants spaces".to_owned();
+                    (Code::Tab, message, Some("indent with spaces"))
+                } else {
+                    (Code::Syntax, format!("not valid YAML: {message}"), None)
+                }
+            }
+        };
+        let mut fault = Diagnostic::error(code, message);
+        if place.is_none() {
+            fault = fault.note(format!("in {}", self.file.display()));
         }
-        diagnostic
+        fault.place = place;
+        fault.help = help.map(str::to_owned);
+        fault
     }
+
+    /// Where a second document begins.
+    fn second_document(&self) -> Option<Place> {
+        let begins = |line: &str| line == "---" || line.starts_with("--- ");
+        let says = |line: &&str| !line.trim().is_empty() && !line.starts_with(['#', '%']);
+        let first = self.text.lines().position(|line| says(&line))?;
+        let line = self.text.lines().skip(first + 1).position(begins)? + first + 1;
+        Some(Place { width: 3, ..self.place_at(line + 1, 1, false) })
+    }
+}
+
+/// The column of a tab that indents the line of a place, or stands at it.
+fn tab_in_indentation(place: &Place) -> Option<usize> {
+    let indents = |c: &char| c.is_whitespace() || *c == '-';
+    let tab = place.source.chars().take_while(indents).position(|c| c == '\t');
+    let at = place.source.chars().nth(place.column.saturating_sub(1));
+    tab.map(|at| at + 1).or_else(|| (at == Some('\t')).then_some(place.column))
+}
+
+/// What is wrong with a file that is UTF-8 up to a byte.
+fn not_utf8(file: &Path, bytes: &[u8], up_to: usize) -> Diagnostic {
+    let start = bytes[..up_to].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    let line = bytes[..up_to].iter().filter(|b| **b == b'\n').count() + 1;
+    let column = String::from_utf8_lossy(&bytes[start..up_to]).chars().count() + 1;
+    let source = bytes[start..].split(|b| *b == b'\n').next().unwrap_or_default();
+    let source = String::from_utf8_lossy(source).trim_end_matches('\r').to_owned();
+    let fault =
+        Diagnostic::error(Code::NotUtf8, format!("a byte that is not UTF-8 (0x{:02X})", bytes[up_to]));
+    let help = match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "the file is UTF-16: save it as UTF-8",
+        _ => "save the file as UTF-8",
+    };
+    fault.at(Place { file: file.to_owned(), line, column, width: 1, source }).help(help)
 }
 
 /// How many characters of `rest` the scalar or key at its start takes.
@@ -307,127 +384,6 @@ fn width(rest: &[char], of_key: bool) -> usize {
         end -= 1;
     }
     end.max(1)
-}
-
-const TOO_LARGE: &str = "a whole number beyond 64 bits";
-
-/// Reads a node, noting keys that stand twice in a block.
-struct Reader<'a> {
-    at: At,
-    duplicates: &'a mut Vec<(At, usize)>,
-}
-
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
-    type Value = Node;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Reader<'_> {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, number, list or block without a tag")
-    }
-    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-    // A text without a value: an empty file, or comments alone.
-    fn visit_none<E: de::Error>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-    fn visit_enum<A: de::EnumAccess<'de>>(self, _: A) -> Result<Node, A::Error> {
-        Err(de::Error::custom("a tag (`!name`) has no meaning in a pipeline"))
-    }
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Bool(value))
-    }
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Int(value))
-    }
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
-        i64::try_from(value).map(Node::Int).map_err(|_| E::custom(TOO_LARGE))
-    }
-    fn visit_i128<E: de::Error>(self, _: i128) -> Result<Node, E> {
-        Err(E::custom(TOO_LARGE))
-    }
-    fn visit_u128<E: de::Error>(self, _: u128) -> Result<Node, E> {
-        Err(E::custom(TOO_LARGE))
-    }
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Float(value))
-    }
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Text(value.to_owned()))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        let mut list = vec![];
-        loop {
-            let at = self.at.index(list.len());
-            match items.next_element_seed(Reader { at, duplicates: self.duplicates })? {
-                Some(item) => list.push(item),
-                None => return Ok(Node::List(list)),
-            }
-        }
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let mut map = vec![];
-        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-        while let Some(key) = entries.next_key_seed(Key)? {
-            let at = self.at.key(&key);
-            let count = seen.entry(key.clone()).or_default();
-            *count += 1;
-            if *count > 1 {
-                self.duplicates.push((at, *count - 1));
-                entries.next_value::<IgnoredAny>()?;
-            } else {
-                let value = entries.next_value_seed(Reader { at, duplicates: self.duplicates })?;
-                map.push((key, value));
-            }
-        }
-        Ok(Node::Map(map))
-    }
-}
-
-/// Reads a key: a text, or a scalar as it would print.
-struct Key;
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for Key {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text as a key")
-    }
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<String, E> {
-        Ok(value.to_owned())
-    }
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-}
-
-/// Parses a value given on the command line: `3`, `[a, b]`, `text`.
-pub(super) fn parse_value(text: &str) -> Option<Node> {
-    let mut duplicates = vec![];
-    let reader = Reader { at: At::top(), duplicates: &mut duplicates };
-    let node = reader.deserialize(serde_yaml::Deserializer::from_str(text)).ok()?;
-    duplicates.is_empty().then_some(node)
 }
 
 #[cfg(test)]

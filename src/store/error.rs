@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::diag::Code;
 use crate::digest::Digest;
 
 pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -79,6 +80,19 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What kind of fault it is.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Corrupt { .. } => Code::Damaged,
+            Self::OtherFormat { .. } | Self::NoStore { .. } => Code::OtherStore,
+            Self::NotAFile { .. } => Code::NotAFile,
+            Self::Changed { .. } => Code::ChangedFile,
+            Self::Io { .. } | Self::Name { .. } | Self::WrongLock { .. } | Self::Encode { .. } => {
+                Code::System
+            }
+        }
+    }
+
     /// The way out, where one is known.
     pub fn help(&self) -> Option<String> {
         let help = match self {

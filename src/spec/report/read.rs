@@ -9,7 +9,7 @@ use super::super::yaml::{At, Node};
 use super::super::{Ref, Source};
 use super::{Baseline, FigureFile, FigureKind, Report, Score, Shows, baseline, number, twice};
 use crate::action::Metric;
-use crate::diag::{Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, nearest};
 
 /// What the `report` block is read against.
 pub(in crate::spec) struct Context<'a> {
@@ -46,8 +46,11 @@ pub(in crate::spec) fn drafts(fields: &mut Fields, context: &Context) -> Vec<Dra
         let Some(figure) = &draft.report.figure else { continue };
         let others = drafts[..i].iter().filter_map(|other| other.report.figure.as_ref());
         if others.into_iter().any(|other| other.file.path == figure.file.path) {
-            let fault = Diagnostic::error(format!("two figures would be written to `{}`", figure.file.name))
-                .help("give each a name of its own");
+            let fault = Diagnostic::error(
+                Code::SameFigure,
+                format!("two figures would be written to `{}`", figure.file.name),
+            )
+            .help("give each a name of its own");
             fields.fault(figure.file.at.clone(), fault);
         }
     }
@@ -73,8 +76,9 @@ fn draft(mut fields: Fields, context: &Context) -> Option<Draft> {
         Some((Node::Text(text), at)) => Some((text.clone(), at)),
         Some((Node::Null, _)) | None => None,
         Some((other, at)) => {
-            let fault = Diagnostic::error(format!("`metric` is a text, not {}", other.what()))
-                .help("write `STAGE.METRIC`, such as `test.macro_f1`");
+            let fault =
+                Diagnostic::error(Code::WrongType, format!("`metric` is a text, not {}", other.what()))
+                    .help("write `STAGE.METRIC`, such as `test.macro_f1`");
             fields.fault(at, fault);
             None
         }
@@ -83,8 +87,8 @@ fn draft(mut fields: Fields, context: &Context) -> Option<Draft> {
     let (rows, columns) = (axis(&mut fields, "rows", context), axis(&mut fields, "columns", context));
     let over = axis(&mut fields, "over", context);
     if let Some((_, at)) = over.get(1) {
-        let fault =
-            Diagnostic::error("`over` is one variable").help("list the others under `rows` or `columns`");
+        let fault = Diagnostic::error(Code::RepeatedAxis, "`over` is one variable")
+            .help("list the others under `rows` or `columns`");
         fields.fault(at.clone(), fault);
     }
     let names = |axis: &[(String, At)]| axis.iter().map(|(var, _)| var.clone()).collect::<Vec<String>>();
@@ -102,7 +106,7 @@ fn draft(mut fields: Fields, context: &Context) -> Option<Draft> {
 
     let shows = match (&metric, weights) {
         (Some(_), Some(weights)) => {
-            let fault = Diagnostic::error("`metric` and `weights` exclude each other")
+            let fault = Diagnostic::error(Code::Exclusive, "`metric` and `weights` exclude each other")
                 .help("a table shows a metric or the weights of the objectives: write two tables");
             fields.fault(weights.at.on_key(), fault);
             return None;
@@ -119,19 +123,22 @@ fn draft(mut fields: Fields, context: &Context) -> Option<Draft> {
     let of_weights = matches!(shows, Shows::Weights(_));
     if let Some(figure) = figure.as_ref().filter(|figure| (figure.kind == FigureKind::Steps) != of_weights) {
         let fault = if of_weights {
-            Diagnostic::error(format!(
-                "`{}` draws a metric, and this table shows weights",
-                figure.kind.name()
-            ))
+            Diagnostic::error(
+                Code::BadFigure,
+                format!("`{}` draws a metric, and this table shows weights", figure.kind.name()),
+            )
             .help("draw them against the steps: `figure: {steps: PATH}`")
         } else {
-            Diagnostic::error("`steps` draws the weights of objectives, and this table shows a metric")
-                .help("name the stage that learns them: `weights: STAGE` in place of `metric`")
+            Diagnostic::error(
+                Code::BadFigure,
+                "`steps` draws the weights of objectives, and this table shows a metric",
+            )
+            .help("name the stage that learns them: `weights: STAGE` in place of `metric`")
         };
         fields.fault(figure.file.at.on_key(), fault);
     }
     if of_weights && let Some((_, at)) = columns.first() {
-        let fault = Diagnostic::error("a table of weights has the objectives as columns")
+        let fault = Diagnostic::error(Code::WeightsTable, "a table of weights has the objectives as columns")
             .help("use `rows` for the variable, or leave it out");
         fields.fault(at.clone(), fault);
     }
@@ -158,7 +165,7 @@ fn axis(fields: &mut Fields, name: &'static str, context: &Context) -> Vec<(Stri
             known_vars.push((var, at));
             continue;
         }
-        let fault = Diagnostic::error(format!("unknown variable `{var}`"));
+        let fault = Diagnostic::error(Code::UnknownVariable, format!("unknown variable `{var}`"));
         let fault = fault.help(match nearest(&var, known) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "a table's rows, columns and averages are variables".to_owned(),
@@ -175,9 +182,11 @@ fn constant(fields: &mut Fields, name: &'static str, context: &Context) -> Optio
             context.vars.iter().any(|(known, _)| known == var) && !constants(context).contains_key(var)
         };
         if let Some(var) = vars::mentions(node).into_iter().find(varies) {
-            let fault =
-                Diagnostic::error(format!("`{var}` varies over the sweep, and `{name}` is said once"))
-                    .help("leave it out; a variable of the table is `rows`, `columns` or `over`");
+            let fault = Diagnostic::error(
+                Code::VariesOverSweep,
+                format!("`{var}` varies over the sweep, and `{name}` is said once"),
+            )
+            .help("leave it out; a variable of the table is `rows`, `columns` or `over`");
             fields.fault(at, fault);
             return None;
         }
@@ -197,7 +206,8 @@ fn figure(fields: &mut Fields, context: &Context, columns: &[(String, At)]) -> O
     }
     let log = inner.truth("log");
     if let Some((_, _, second)) = found.get(1) {
-        let fault = Diagnostic::error("a figure is of one kind").help("write a table for each figure");
+        let fault = Diagnostic::error(Code::BadFigure, "a figure is of one kind")
+            .help("write a table for each figure");
         inner.fault(second.on_key(), fault);
     }
     let sound = inner.faults.len() == before;
@@ -209,11 +219,14 @@ fn figure(fields: &mut Fields, context: &Context, columns: &[(String, At)]) -> O
     inner.finish("`figure`");
     let (kind, name, at) = found.into_iter().next()?;
     if log.is_some() && kind != FigureKind::Lines {
-        fields.fault(log_at, Diagnostic::error("`log` is of `lines`").help("leave it out"));
+        fields.fault(log_at, Diagnostic::error(Code::BadFigure, "`log` is of `lines`").help("leave it out"));
     }
     if let Some(extension @ ("svg" | "png")) = Path::new(&name).extension().and_then(|text| text.to_str()) {
-        let fault = Diagnostic::error(format!("`{name}` has an extension, and two files are written"))
-            .help(format!("leave out `.{extension}`"));
+        let fault = Diagnostic::error(
+            Code::BadFigure,
+            format!("`{name}` has an extension, and two files are written"),
+        )
+        .help(format!("leave out `.{extension}`"));
         fields.fault(at.clone(), fault);
     }
     let file = Source { path: context.folder.join(&name), name, at };
@@ -229,8 +242,9 @@ fn check_lines(fields: &mut Fields, figure: &FigureFile, columns: &[(String, At)
     let [(var, at)] = columns else {
         // An axis with a fault of its own has been reported already.
         if !fields.faults.iter().any(|(at, _)| at.within(&fields.at.key("columns"))) {
-            let fault = Diagnostic::error("`lines` are drawn against the values of one variable")
-                .help("name it: `columns: VAR`");
+            let fault =
+                Diagnostic::error(Code::BadFigure, "`lines` are drawn against the values of one variable")
+                    .help("name it: `columns: VAR`");
             fields.fault(figure.file.at.on_key(), fault);
         }
         return;
@@ -244,7 +258,10 @@ fn check_lines(fields: &mut Fields, figure: &FigureFile, columns: &[(String, At)
             }
             Some(_) => continue,
         };
-        fields.fault(at.clone(), Diagnostic::error(fault).help("draw `bars`, or sweep over other values"));
+        fields.fault(
+            at.clone(),
+            Diagnostic::error(Code::BadFigure, fault).help("draw `bars`, or sweep over other values"),
+        );
         return;
     }
 }
@@ -253,15 +270,18 @@ fn read_baseline(fields: &mut Fields, context: &Context, report: &Report) -> Opt
     let (node, at) = fields.take("baseline")?;
     let value = match &node {
         Node::List(_) | Node::Map(_) => {
-            let fault =
-                Diagnostic::error(format!("`baseline` is a value of a variable, not {}", node.what()));
+            let fault = Diagnostic::error(
+                Code::WrongType,
+                format!("`baseline` is a value of a variable, not {}", node.what()),
+            );
             fields.fault(at, fault);
             return None;
         }
         scalar => scalar.brief(),
     };
     if matches!(report.shows, Shows::Weights(_)) {
-        let fault = Diagnostic::error("a table of weights has no baseline").help("leave it out");
+        let fault =
+            Diagnostic::error(Code::WeightsTable, "a table of weights has no baseline").help("leave it out");
         fields.fault(at.on_key(), fault);
         return None;
     }
@@ -291,7 +311,7 @@ impl Draft {
         let text = match vars::scalar(text, vars) {
             Ok(node) => node.brief(),
             Err(fault) => {
-                let mut diagnostic = Diagnostic::error(fault.message);
+                let mut diagnostic = Diagnostic::error(fault.code, fault.message);
                 diagnostic.help = fault.help;
                 faults.push((at.clone(), diagnostic));
                 return;
@@ -299,7 +319,7 @@ impl Draft {
         };
         let names = Metric::ALL.map(Metric::name);
         let Some((stage, name)) = text.rsplit_once('.') else {
-            let fault = Diagnostic::error(format!("`{text}` does not say whose metric"))
+            let fault = Diagnostic::error(Code::NotAMetric, format!("`{text}` does not say whose metric"))
                 .help(format!("write `STAGE.METRIC`, the metric one of {}", list(&names)));
             faults.push((at.clone(), fault));
             return;
@@ -309,7 +329,7 @@ impl Draft {
             scores.push(Score { stage, metric });
             return;
         }
-        let fault = Diagnostic::error(format!("unknown metric `{name}`"));
+        let fault = Diagnostic::error(Code::UnknownMetric, format!("unknown metric `{name}`"));
         let help = match nearest(name, names) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("it is one of {}", list(&names)),

@@ -2,8 +2,12 @@
 //!
 //! Plain data and its printed form. Knows nothing of pipelines; whoever finds a fault says where it is.
 
+mod code;
+
 use std::fmt;
 use std::path::PathBuf;
+
+pub use code::{Code, Example, Page};
 
 /// A place in a text file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +38,8 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How much it weighs.
     pub severity: Severity,
+    /// Which kind of fault it is.
+    pub code: Code,
     /// What is wrong: a lower-case fragment without a full stop.
     pub message: String,
     /// Where, if it has a place.
@@ -46,13 +52,20 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// An error without a place yet.
-    pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), place: None, notes: vec![], help: None }
+    pub fn error(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            place: None,
+            notes: vec![],
+            help: None,
+        }
     }
 
     /// A warning without a place yet.
-    pub fn warning(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(message) }
+    pub fn warning(code: Code, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
     /// The same, at a place.
@@ -83,7 +96,7 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{severity}: {}", self.message)?;
+        write!(f, "{severity}[{}]: {}", self.code, self.message)?;
         let mut indent = 1;
         if let Some(place) = &self.place {
             let line = place.line.to_string();
@@ -181,7 +194,7 @@ mod tests {
 
     #[test]
     fn prints_place_line_caret_and_way_out() {
-        let diagnostic = Diagnostic::error("unknown stage `task-txt`")
+        let diagnostic = Diagnostic::error(Code::UnknownStage, "unknown stage `task-txt`")
             .at(Place {
                 file: "p.yaml".into(),
                 line: 12,
@@ -192,7 +205,7 @@ mod tests {
             .note("a stage names another by its key under `stages`")
             .help("did you mean `task-text`?");
         let expected = "\
-error: unknown stage `task-txt`
+error[T0304]: unknown stage `task-txt`
   --> p.yaml:12:9
    |
 12 |   data: task-txt

@@ -1,0 +1,190 @@
+//! The codes of diagnostics: one for each kind of fault, and a page about each (`tartan help T0101`).
+//!
+//! A code names a kind of fault, never a place in the source. It keeps its meaning: the number of one that is
+//! no longer used is not given to another. Its page is `codes/CODE.md`: what is wrong and why it matters, an
+//! example that is wrong, and the same one mended. A test in `cli::help` checks the examples.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($name:ident = $code:literal: $title:literal,)*) => {
+        /// A kind of fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code {
+            $(#[doc = $title] $name,)*
+        }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// How it prints: `T0101`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The kind of fault in a few words.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// All there is to say about it.
+            pub fn page(self) -> Page {
+                Page::of(match self { $(Self::$name => include_str!(concat!("codes/", $code, ".md")),)* })
+            }
+        }
+    };
+}
+
+codes! {
+    // The text.
+    UnreadablePipeline = "T0001": "a pipeline file that cannot be read",
+    TooLarge = "T0002": "a file too large to be a pipeline",
+    NotUtf8 = "T0003": "a file that is not UTF-8",
+    ControlCharacter = "T0004": "a control character in the text",
+    Syntax = "T0005": "text that is not valid YAML",
+    Tab = "T0006": "a tab where YAML wants spaces",
+    DuplicateKey = "T0007": "a key that stands twice in a block",
+    Tag = "T0008": "a YAML tag",
+    SeveralDocuments = "T0009": "several documents in one file",
+    EmptyFile = "T0010": "an empty pipeline",
+    TooDeep = "T0011": "blocks nested too deep",
+    TooManyNodes = "T0012": "aliases that expand to too much",
+    MergeKey = "T0013": "a merge key",
+    NumberTooLarge = "T0014": "a whole number beyond 64 bits",
+
+    // Fields and their values.
+    UnknownField = "T0101": "an unknown field",
+    MissingField = "T0102": "a field that is missing",
+    WrongType = "T0103": "a value of the wrong type",
+    OutOfRange = "T0104": "a number out of its range",
+    UnknownWord = "T0105": "a word that a field does not know",
+    Exclusive = "T0106": "fields that exclude each other",
+    FormatVersion = "T0107": "the version of the pipeline format",
+    UnknownMetric = "T0108": "an unknown metric",
+    EmptyList = "T0109": "a list without items",
+
+    // Variables and sweeps.
+    UnknownVariable = "T0201": "an unknown variable",
+    MalformedVariable = "T0202": "a malformed `${…}`",
+    CircularVariables = "T0203": "variables defined by each other",
+    BlockInText = "T0204": "a list or block inside a text",
+    UnknownVariableField = "T0205": "a field that a variable lacks",
+    BadSet = "T0206": "a `--set` that sets nothing",
+    NoValues = "T0207": "a sweep over no values",
+    RepeatedValue = "T0208": "a value that stands twice in a sweep",
+    BadRange = "T0209": "a malformed or empty range",
+    TooManyPoints = "T0210": "a sweep of too many points",
+
+    // Stages and what they name.
+    UnknownKind = "T0301": "an unknown kind of stage",
+    NotOneKind = "T0302": "a stage that is not one kind over its block",
+    StageName = "T0303": "a name that no stage can have",
+    UnknownStage = "T0304": "an unknown stage",
+    WrongStageKind = "T0305": "a stage of the wrong kind",
+    Cycle = "T0306": "stages that need each other",
+    MissingSplit = "T0307": "a split that the data lacks",
+
+    // What is trained on what.
+    RepeatedObjective = "T0401": "an objective that is named twice",
+    ObjectiveWeights = "T0402": "weights that do not fit the objectives",
+    InitialWeights = "T0403": "weights that learning cannot start from",
+    OtherObjectives = "T0404": "learned weights of other objectives",
+    PadsDiffer = "T0405": "a model scored otherwise than it was trained",
+    OtherTokenizer = "T0406": "tokens of another tokenizer",
+
+    // Files.
+    MissingFile = "T0501": "a file that is not there",
+    NotAFile = "T0502": "something that is not a file",
+    UnreadableFile = "T0503": "a file that cannot be read",
+    UnknownFormat = "T0504": "a file whose format is not known",
+    BadUrl = "T0505": "a URL that nothing can be fetched from",
+    UnpinnedUrl = "T0506": "a remote file without a digest",
+    BadDigest = "T0507": "a malformed digest",
+    DigestFile = "T0508": "a digest file that cannot be used",
+    ExportClash = "T0509": "two results in one folder",
+    ExportOverwrites = "T0510": "an export over what the pipeline reads",
+
+    // Tables and figures.
+    NotAMetric = "T0701": "a `metric` that does not say whose",
+    NotMeasured = "T0702": "a metric that the stage does not measure",
+    RepeatedAxis = "T0703": "a variable with two parts in a table",
+    UnknownBaseline = "T0704": "a baseline that the table does not compare",
+    BadFigure = "T0705": "a figure that cannot be drawn",
+    SameFigure = "T0706": "two figures in one file",
+    WeightsTable = "T0707": "a table of weights with what it cannot have",
+    NotSwept = "T0708": "a variable that is not swept over",
+    VariesOverSweep = "T0709": "what varies over the sweep where one thing is said",
+
+    // Commands and what they are asked about.
+    NoPipeline = "T0801": "no pipeline to work on",
+    NoSuchResult = "T0802": "a result that is not there",
+    AmbiguousResult = "T0803": "a name of several results",
+    NothingToShow = "T0804": "nothing to show",
+    NoStore = "T0805": "no store here",
+    DifferentStores = "T0806": "pipelines with different stores",
+    NobodyToAsk = "T0807": "nobody there to agree",
+    BadArguments = "T0808": "arguments that do not fit together",
+    UnknownTopic = "T0809": "nothing that help knows of",
+
+    // The machine and the store.
+    System = "T0901": "the system refused",
+    Damaged = "T0902": "a damaged object in the store",
+    OtherStore = "T0903": "a store of another format, or none",
+    ChangedFile = "T0904": "a file that changed while it was read",
+    NoWorker = "T0905": "a worker that cannot be started",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What there is to say about a kind of fault.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// What is wrong and why it matters: paragraphs.
+    pub explanation: &'static str,
+    /// What does not work.
+    pub wrong: Example,
+    /// The same, mended.
+    pub right: Example,
+}
+
+/// An example of a page: of a pipeline, the part that matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Example {
+    /// What it is written in: `yaml` for a pipeline, `sh` for commands.
+    pub language: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+impl Page {
+    fn of(text: &'static str) -> Self {
+        let example = |which: &str| {
+            let fenced = text.split("```").skip(1).step_by(2);
+            let found = fenced.filter_map(|fence| fence.split_once('\n')).find_map(|(info, text)| {
+                let (language, mark) = info.split_once(' ')?;
+                (mark == which).then_some(Example { language, text })
+            });
+            found.unwrap_or(Example { language: "", text: "" })
+        };
+        let explanation = text.split("```").next().unwrap_or_default().trim();
+        Self { explanation, wrong: example("wrong"), right: example("right") }
+    }
+}
+
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.explanation)?;
+        for (name, example) in [("Wrong", self.wrong), ("Right", self.right)] {
+            writeln!(f, "\n{name}:\n")?;
+            for line in example.text.lines() {
+                writeln!(f, "    {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
