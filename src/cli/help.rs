@@ -42,12 +42,10 @@ fn unknown(topic: &str, command: &clap::Command) -> Fault {
     let codes = Code::ALL.iter().map(|code| code.name());
     let known = command.get_subcommands().map(clap::Command::get_name).chain(codes);
     let upper = topic.to_uppercase();
-    let near = nearest(topic, known.clone()).or_else(|| nearest(&upper, known));
     let fault = Diagnostic::error(Code::UnknownTopic, format!("no code and no command is called `{topic}`"));
-    Fault::wrong(vec![fault.help(match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "`tartan help --list` shows the codes, `tartan help` the commands".to_owned(),
-    })])
+    let word = if nearest(topic, known.clone()).is_some() { topic } else { &upper };
+    let all = || "`tartan help --list` shows the codes, `tartan help` the commands".to_owned();
+    Fault::wrong(vec![fault.meant(word, known, all)])
 }
 
 #[cfg(test)]

@@ -284,10 +284,7 @@ impl Loaded {
                 .help(format!("plan it by name: `tartan plan {} {stage}`", self.spec.file.display()))
         } else {
             let fault = Diagnostic::error(Code::UnknownStage, format!("unknown stage `{stage}`"));
-            match nearest(stage, known) {
-                Some(near) => fault.help(format!("did you mean `{near}`?")),
-                None => fault.help("`tartan graph` shows the stages"),
-            }
+            fault.meant(stage, known, || "`tartan graph` shows the stages".to_owned())
         };
         Err(Fault::wrong(vec![fault]))
     }

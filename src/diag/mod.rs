@@ -7,6 +7,8 @@ mod code;
 use std::fmt;
 use std::path::PathBuf;
 
+use unicode_width::UnicodeWidthChar as _;
+
 pub use code::{Code, Example, Page};
 
 /// A place in a text file.
@@ -22,6 +24,26 @@ pub struct Place {
     pub width: usize,
     /// The whole source line.
     pub source: String,
+}
+
+impl Place {
+    /// The place of a word in what is marked; the same place where it does not stand there by itself.
+    fn at_word(self, word: &str) -> Self {
+        let source: Vec<char> = self.source.chars().collect();
+        let word: Vec<char> = word.chars().collect();
+        let is_part = |at: Option<usize>| {
+            at.and_then(|at| source.get(at)).is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+        };
+        let start = self.column.saturating_sub(1).min(source.len());
+        let end = (start + self.width).min(source.len());
+        let found = source[start..end].windows(word.len().max(1)).position(|window| window == word);
+        match found.map(|at| start + at) {
+            Some(at) if !is_part(at.checked_sub(1)) && !is_part(Some(at + word.len())) => {
+                Self { column: at + 1, width: word.len(), ..self }
+            }
+            _ => self,
+        }
+    }
 }
 
 /// How much a diagnostic weighs.
@@ -48,6 +70,10 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// The way out.
     pub help: Option<String>,
+    /// The word that is wrong, where it may be a part of what stands at the place.
+    pub word: Option<String>,
+    /// What may be meant in place of that word.
+    pub replacement: Option<String>,
 }
 
 impl Diagnostic {
@@ -60,6 +86,8 @@ impl Diagnostic {
             place: None,
             notes: vec![],
             help: None,
+            word: None,
+            replacement: None,
         }
     }
 
@@ -68,11 +96,35 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
-    /// The same, at a place.
+    /// The same, at a place: at the word that is wrong, where that is a part of what stands there.
     #[must_use]
     pub fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
+        self.place = Some(match &self.word {
+            Some(word) => place.at_word(word),
+            None => place,
+        });
         self
+    }
+
+    /// The same about a word. Said before the place is.
+    #[must_use]
+    pub fn about(mut self, word: &str) -> Self {
+        self.word = Some(word.to_owned());
+        self
+    }
+
+    /// The same about a word for which another of `known` may be meant; where none is near, `otherwise` says
+    /// the way out. Said before the place is.
+    #[must_use]
+    pub fn meant<'a>(
+        self,
+        word: &str,
+        known: impl IntoIterator<Item = &'a str>,
+        otherwise: impl FnOnce() -> String,
+    ) -> Self {
+        let near = nearest(word, known);
+        let help = near.map_or_else(otherwise, |near| format!("did you mean `{near}`?"));
+        Self { replacement: near.map(str::to_owned), ..self.about(word).help(help) }
     }
 
     /// The same, with one more reason.
@@ -133,7 +185,8 @@ fn excerpt(place: &Place) -> (String, String) {
     let mut text: String = source[from..to].iter().collect();
     // A tab before the caret is repeated, for it is as wide there.
     let lead = source[from..column].iter();
-    let mut caret: String = lead.map(|c| if *c == '\t' { '\t' } else { ' ' }).collect();
+    let mut caret: String =
+        lead.map(|c| if *c == '\t' { "\t".to_owned() } else { " ".repeat(cells(*c)) }).collect();
     if from > 0 {
         text.insert(0, '…');
         caret.insert(0, ' ');
@@ -141,8 +194,15 @@ fn excerpt(place: &Place) -> (String, String) {
     if to < source.len() {
         text.push('…');
     }
-    caret.push_str(&"^".repeat(place.width.clamp(1, to.saturating_sub(column).max(1))));
+    let end = to.min(column.saturating_add(place.width)).max(column);
+    let marked: usize = source[column..end].iter().map(|c| cells(*c)).sum();
+    caret.push_str(&"^".repeat(marked.max(1)));
     (text, caret)
+}
+
+/// The columns that a character takes in a terminal.
+fn cells(c: char) -> usize {
+    c.width().unwrap_or(1)
 }
 
 /// A URL as messages show it: without its query, which may hold a token.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::action;
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic};
 use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile};
 
 /// The stages to have, point by point.
@@ -189,9 +189,8 @@ pub(super) fn encoder_files(action: &action::Encoder) -> &'static [&'static str]
 }
 
 fn with_nearest(fault: Diagnostic, name: &str, known: &BTreeSet<&str>) -> Diagnostic {
-    let near = nearest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
     let all = || format!("the stages are `{}`", known.iter().copied().collect::<Vec<_>>().join("`, `"));
-    fault.help(near.unwrap_or_else(all))
+    fault.meant(name, known.iter().copied(), all)
 }
 
 /// Checks that the stages a report names are there at every sweep point, and hold what it shows.

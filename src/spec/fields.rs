@@ -2,7 +2,7 @@
 
 use super::vars::{self, Vars};
 use super::yaml::{At, Node};
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic};
 
 /// Faults found so far, each with the path to what it is about.
 pub(super) type Faults = Vec<(At, Diagnostic)>;
@@ -174,12 +174,8 @@ impl<'a> Fields<'a> {
         }
         let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let code = if name == "metric" { Code::UnknownMetric } else { Code::UnknownWord };
-        let fault = Diagnostic::error(code, format!("unknown {name} `{text}`")).help(
-            match nearest(text, all.clone()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it is one of {}", list(&all)),
-            },
-        );
+        let fault = Diagnostic::error(code, format!("unknown {name} `{text}`"));
+        let fault = fault.meant(text, all.iter().copied(), || format!("it is one of {}", list(&all)));
         self.faults.push((at, fault));
         None
     }
@@ -208,10 +204,7 @@ impl<'a> Fields<'a> {
                 continue;
             }
             let fault = Diagnostic::error(Code::UnknownField, format!("unknown field `{key}` in {what}"))
-                .help(match nearest(key, self.known.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its fields are {}", list(&self.known)),
-                });
+                .meant(key, self.known.iter().copied(), || format!("its fields are {}", list(&self.known)));
             self.faults.push((self.at.key(key).on_key(), fault));
         }
     }
@@ -223,9 +216,7 @@ pub(super) fn replace(raw: &Node, vars: &Vars, at: &At, faults: &mut Faults) -> 
         Node::Text(text) if text.contains('$') => match vars::scalar(text, vars) {
             Ok(node) => Some(node),
             Err(fault) => {
-                let mut diagnostic = Diagnostic::error(fault.code, fault.message);
-                diagnostic.help = fault.help;
-                faults.push((at.clone(), diagnostic));
+                faults.push((at.clone(), *fault));
                 None
             }
         },

@@ -9,7 +9,7 @@ use super::vars::Vars;
 use super::yaml::{At, Node};
 use super::{Block, Ref, Source, splits, training};
 use crate::action::{self, Encoder, Format, Metric, Sample, Tokenize};
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic};
 
 const KINDS: [&str; 7] = ["encoder", "tokenize", "objective", "train", "learn-weights", "evaluate", "export"];
 const SPLITS: [(&str, ()); 3] = [("train", ()), ("dev", ()), ("test", ())];
@@ -44,14 +44,9 @@ pub(super) fn read(
     };
     let at_kind = at.key(kind);
     let Some(name) = KINDS.iter().find(|name| *name == kind) else {
-        let help = match nearest(kind, KINDS) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the kinds are {}", list(&KINDS)),
-        };
-        faults.push((
-            at_kind.on_key(),
-            Diagnostic::error(Code::UnknownKind, format!("unknown kind `{kind}`")).help(help),
-        ));
+        let fault = Diagnostic::error(Code::UnknownKind, format!("unknown kind `{kind}`"));
+        let fault = fault.meant(kind, KINDS, || format!("the kinds are {}", list(&KINDS)));
+        faults.push((at_kind.on_key(), fault));
         return None;
     };
     let what = format!("`{name}`");

@@ -21,7 +21,7 @@ pub use report::{Axes, Baseline, FigureFile, FigureKind, Report, Score, Shows, n
 pub use yaml::At;
 
 use crate::action;
-use crate::diag::{Code, Diagnostic, Place, nearest};
+use crate::diag::{Code, Diagnostic, Place};
 use fields::{Faults, Fields};
 use yaml::{Node, Text};
 
@@ -220,7 +220,9 @@ impl Spec {
     /// A diagnostic about what stands at `at`.
     pub fn diagnose(&self, at: &At, mut diagnostic: Diagnostic) -> Diagnostic {
         // A fault of a file that the pipeline names has its place there.
-        diagnostic.place = diagnostic.place.or_else(|| self.place(at));
+        if let (None, Some(place)) = (&diagnostic.place, self.place(at)) {
+            diagnostic = diagnostic.at(place);
+        }
         if let Some((_, said)) = self.overrides.iter().find(|(set, _)| at.within(set)) {
             diagnostic = diagnostic.note(format!("given on the command line: `--set {said}`"));
         }
@@ -346,9 +348,7 @@ impl Spec {
             let mut var_faults = vec![];
             let vars = vars::resolve(&raw, &mut var_faults);
             for (name, fault) in var_faults {
-                let mut diagnostic = Diagnostic::error(fault.code, fault.message);
-                diagnostic.help = fault.help;
-                faults.push((At::top().key("vars").key(&name), diagnostic));
+                faults.push((At::top().key("vars").key(&name), fault));
             }
             let mut blocks = BTreeMap::new();
             for (name, node) in &stages {
@@ -424,18 +424,17 @@ fn override_node(top: &mut Node, set: &str) -> Result<At, Box<Diagnostic>> {
                 fields.len() - 1
             }
             None => {
-                let near = nearest(step, fields.iter().map(|(key, _)| key.as_str()));
                 let diagnostic = if is_top {
                     wrong(Code::BadSet, format!("`{around}` has no `{step}`"))
                 } else {
                     wrong(Code::UnknownVariable, format!("unknown variable `{step}`"))
                 };
-                return Err(Box::new(match near {
-                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                    None => diagnostic.help(
-                        "name a variable of the pipeline, or a path such as `stages.model.train.epochs`",
-                    ),
-                }));
+                let all = || {
+                    "name a variable of the pipeline, or a path such as `stages.model.train.epochs`"
+                        .to_owned()
+                };
+                let known = fields.iter().map(|(key, _)| key.as_str());
+                return Err(Box::new(diagnostic.meant(step, known, all)));
             }
         };
         node = &mut fields[index].1;

@@ -11,7 +11,7 @@ use super::fields::list;
 use super::yaml::At;
 use super::{Ref, Source, Spec};
 use crate::action::Metric;
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic};
 
 /// A table over the sweep, and maybe a figure of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,11 +146,11 @@ impl Report {
             if !spec.swept.contains(var) {
                 let swept: Vec<&str> = spec.swept.iter().map(String::as_str).collect();
                 let fault = Diagnostic::error(Code::NotSwept, format!("the sweep has no variable `{var}`"));
-                return Err(Box::new(fault.help(match nearest(var, swept.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if swept.is_empty() => "nothing is swept over; leave it out".to_owned(),
-                    None => format!("it sweeps over {}", list(&swept)),
-                })));
+                let all = || match swept.as_slice() {
+                    [] => "nothing is swept over; leave it out".to_owned(),
+                    swept => format!("it sweeps over {}", list(swept)),
+                };
+                return Err(Box::new(fault.meant(var, swept.iter().copied(), all)));
             }
         }
         let given =
@@ -209,11 +209,11 @@ fn baseline(
     let fault =
         Diagnostic::error(Code::UnknownBaseline, format!("`{value}` is no value of what the table compares"));
     let known: Vec<&str> = compared.iter().flat_map(|var| of(var)).map(String::as_str).collect();
-    Err(Box::new(fault.help(match nearest(value, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => "the table has one row and one column".to_owned(),
-        None => format!("the values are {}", list(&known)),
-    })))
+    let all = || match known.as_slice() {
+        [] => "the table has one row and one column".to_owned(),
+        known => format!("the values are {}", list(known)),
+    };
+    Err(Box::new(fault.meant(value, known.iter().copied(), all)))
 }
 
 /// The first variable that has two parts in a table: the field and index of its second one.

@@ -3,7 +3,7 @@
 use super::fields::{Faults, Fields, list, number};
 use super::vars::Vars;
 use super::yaml::{At, Node};
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic};
 
 /// A variable and the values it takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,11 +40,11 @@ pub(super) fn dimensions(
         let at = at.key(name);
         let known: Vec<&str> = vars.iter().map(|(name, _)| name.as_str()).collect();
         if !known.contains(&name.as_str()) {
-            let fault = Diagnostic::error(Code::UnknownVariable, format!("unknown variable `{name}`")).help(
-                match nearest(name, known.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("a sweep varies the pipeline's `vars`, which are {}", list(&known)),
-                },
+            let all = || format!("a sweep varies the pipeline's `vars`, which are {}", list(&known));
+            let fault = Diagnostic::error(Code::UnknownVariable, format!("unknown variable `{name}`")).meant(
+                name,
+                known.iter().copied(),
+                all,
             );
             faults.push((at.on_key(), fault));
             continue;

@@ -9,7 +9,7 @@ use crate::action::{
     self, AdamW, Checkpoint, DevHead, DevHeadFit, GradientAt, Learned, Length, Meta, MetaOptimizer, Metric,
     Precision, Schedule, Similarity, Weights,
 };
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic};
 
 /// Reads a `train` block.
 pub(super) fn train(mut fields: Fields, vars: &Vars) -> Option<Block> {
@@ -296,10 +296,7 @@ fn by_objective(
         if !names.contains(&key.as_str()) {
             let fault =
                 Diagnostic::error(Code::ObjectiveWeights, format!("`{key}` is no objective of this stage"))
-                    .help(match nearest(key, names.iter().copied()) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("its objectives are {}", list(names)),
-                    });
+                    .meant(key, names.iter().copied(), || format!("its objectives are {}", list(names)));
             fields.fault(at.key(key).on_key(), fault);
         }
     }

@@ -8,28 +8,14 @@ use std::collections::BTreeMap;
 
 use super::fields::list;
 use super::yaml::Node;
-use crate::diag::{Code, nearest};
+use crate::diag::{Code, Diagnostic};
 
 /// Names and their values, every `${…}` in them replaced already.
 pub(super) type Vars = BTreeMap<String, Node>;
 
-/// Why a `${…}` could not be replaced, and the way out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) code: Code,
-    pub(super) message: String,
-    pub(super) help: Option<String>,
-}
-
-impl Fault {
-    fn new(code: Code, message: String, help: Option<String>) -> Self {
-        Self { code, message, help }
-    }
-}
-
 /// Replaces the variables in each other's values. A variable that cannot be is left out and reported
 /// under its name.
-pub(super) fn resolve(raw: &[(String, Node)], faults: &mut Vec<(String, Fault)>) -> Vars {
+pub(super) fn resolve(raw: &[(String, Node)], faults: &mut Vec<(String, Diagnostic)>) -> Vars {
     let mut vars = Vars::new();
     // Each round resolves the variables that need only resolved ones; at most as many rounds as variables.
     let mut open: Vec<&(String, Node)> = raw.iter().collect();
@@ -42,14 +28,10 @@ pub(super) fn resolve(raw: &[(String, Node)], faults: &mut Vec<(String, Fault)>)
         if ready.is_empty() {
             for (name, node) in &waiting {
                 let through = mentions(node).join("`, `");
-                faults.push((
-                    name.clone(),
-                    Fault::new(
-                        Code::CircularVariables,
-                        format!("variable `{name}` is defined by itself, through `{through}`"),
-                        Some("give one of them a value of its own".to_owned()),
-                    ),
-                ));
+                let fault = format!("variable `{name}` is defined by itself, through `{through}`");
+                let fault = Diagnostic::error(Code::CircularVariables, fault)
+                    .help("give one of them a value of its own");
+                faults.push((name.clone(), fault));
             }
             break;
         }
@@ -58,7 +40,7 @@ pub(super) fn resolve(raw: &[(String, Node)], faults: &mut Vec<(String, Fault)>)
                 Ok(value) => {
                     vars.insert(name.clone(), value);
                 }
-                Err(fault) => faults.push((name.clone(), fault)),
+                Err(fault) => faults.push((name.clone(), *fault)),
             }
         }
         open = waiting;
@@ -68,7 +50,7 @@ pub(super) fn resolve(raw: &[(String, Node)], faults: &mut Vec<(String, Fault)>)
 
 /// A scalar's text with its variables replaced; other nodes are returned as they are. Blocks and lists
 /// are walked by whoever reads them, so that a fault has a place of its own.
-pub(super) fn scalar(text: &str, vars: &Vars) -> Result<Node, Fault> {
+pub(super) fn scalar(text: &str, vars: &Vars) -> Result<Node, Box<Diagnostic>> {
     let parts = split(text)?;
     if let [Part::Var(name)] = parts.as_slice() {
         return lookup(name, vars).cloned();
@@ -79,10 +61,11 @@ pub(super) fn scalar(text: &str, vars: &Vars) -> Result<Node, Fault> {
             Part::Text(text) => whole.push_str(&text),
             Part::Var(name) => match lookup(&name, vars)? {
                 node @ (Node::List(_) | Node::Map(_) | Node::Null) => {
-                    return Err(Fault::new(
-                        Code::BlockInText,
-                        format!("variable `{name}` is {}, which has no place inside a text", node.what()),
-                        Some(format!("write `${{{name}}}` alone, or choose a text or number for `{name}`")),
+                    let fault =
+                        format!("variable `{name}` is {}, which has no place inside a text", node.what());
+                    let help = format!("write `${{{name}}}` alone, or choose a text or number for `{name}`");
+                    return Err(Box::new(
+                        Diagnostic::error(Code::BlockInText, fault).about(&name).help(help),
                     ));
                 }
                 node => whole.push_str(&node.brief()),
@@ -93,7 +76,7 @@ pub(super) fn scalar(text: &str, vars: &Vars) -> Result<Node, Fault> {
 }
 
 /// A node with every variable in it replaced.
-pub(super) fn substitute(node: &Node, vars: &Vars) -> Result<Node, Fault> {
+pub(super) fn substitute(node: &Node, vars: &Vars) -> Result<Node, Box<Diagnostic>> {
     match node {
         Node::Text(text) if text.contains('$') => scalar(text, vars),
         Node::List(items) => {
@@ -134,7 +117,7 @@ enum Part {
     Var(String),
 }
 
-fn split(text: &str) -> Result<Vec<Part>, Fault> {
+fn split(text: &str) -> Result<Vec<Part>, Box<Diagnostic>> {
     let mut parts = vec![];
     let mut plain = String::new();
     let mut rest = text;
@@ -147,19 +130,15 @@ fn split(text: &str) -> Result<Vec<Part>, Fault> {
         }
         plain.push_str(&rest[..at]);
         let Some(end) = close(&rest[at..]) else {
-            return Err(Fault::new(
-                Code::MalformedVariable,
-                format!("`${{` without its `}}` in `{text}`"),
-                Some("close it, or write `$${` for a plain `${`".to_owned()),
-            ));
+            let fault = format!("`${{` without its `}}` in `{text}`");
+            let fault = Diagnostic::error(Code::MalformedVariable, fault);
+            return Err(Box::new(fault.help("close it, or write `$${` for a plain `${`")));
         };
         let name = rest[at + 2..at + end].trim();
         if name.is_empty() {
-            return Err(Fault::new(
-                Code::MalformedVariable,
-                format!("`${{}}` names no variable in `{text}`"),
-                None,
-            ));
+            let fault = format!("`${{}}` names no variable in `{text}`");
+            let fault = Diagnostic::error(Code::MalformedVariable, fault);
+            return Err(Box::new(fault.help("name one, or write `$${` for a plain `${`")));
         }
         if !plain.is_empty() {
             parts.push(Part::Text(std::mem::take(&mut plain)));
@@ -189,7 +168,7 @@ fn close(text: &str) -> Option<usize> {
 }
 
 /// `name`, or `name.field` of a variable that is a block; each may be built from variables.
-fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Node, Fault> {
+fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Node, Box<Diagnostic>> {
     if name.contains("${") {
         let built = scalar(name, vars)?.brief();
         // A value may not bring variables of its own: it could name itself for ever.
@@ -200,26 +179,22 @@ fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Node, Fault> {
     let mut steps = name.split('.');
     let first = steps.next().unwrap_or_default();
     let Some(mut node) = vars.get(first) else {
-        let help = match nearest(first, vars.keys().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("add `{first}` under `vars`, or give it with `--set {first}=…`"),
-        };
-        return Err(Fault::new(Code::UnknownVariable, format!("unknown variable `{first}`"), Some(help)));
+        let fault = Diagnostic::error(Code::UnknownVariable, format!("unknown variable `{first}`"));
+        let add = || format!("add `{first}` under `vars`");
+        return Err(Box::new(fault.meant(first, vars.keys().map(String::as_str), add)));
     };
     let mut path = first.to_owned();
     for step in steps {
         node = node.get(step).ok_or_else(|| {
-            let help = match node {
+            let fault = format!("variable `{path}` has no field `{step}`");
+            let fault = Diagnostic::error(Code::UnknownVariableField, fault);
+            Box::new(match node {
                 Node::Map(fields) => {
                     let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-                    Some(match nearest(step, names.iter().copied()) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("its fields are {}", list(&names)),
-                    })
+                    fault.meant(step, names.iter().copied(), || format!("its fields are {}", list(&names)))
                 }
-                _ => None,
-            };
-            Fault::new(Code::UnknownVariableField, format!("variable `{path}` has no field `{step}`"), help)
+                other => fault.note(format!("it is {}", other.what())),
+            })
         })?;
         path = format!("{path}.{step}");
     }
@@ -262,7 +237,7 @@ mod tests {
         let (vars, _) = vars("{task: 3, l: [1]}");
         let fault = |text: &str| scalar(text, &vars).expect_err(text);
         assert_eq!(fault("${tsk}").help.as_deref(), Some("did you mean `task`?"));
-        assert!(fault("${zebra}").help.expect("help").contains("--set zebra="));
+        assert!(fault("${zebra}").help.expect("help").contains("add `zebra`"));
         assert!(fault("x${l}").message.contains("a list"));
         assert!(fault("${task").message.contains("without its"));
         assert!(fault("${task${x}").message.contains("without its"));

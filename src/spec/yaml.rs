@@ -259,17 +259,17 @@ impl Text {
     }
 
     fn place_at(&self, line: usize, column: usize, of_key: bool) -> Place {
-        let source = self.text.lines().nth(line.saturating_sub(1)).unwrap_or("").to_owned();
-        let rest: Vec<char> = source.chars().skip(column.saturating_sub(1)).collect();
-        Place { file: self.file.clone(), line, column, width: width(&rest, of_key), source }
+        let source = lines(&self.text).nth(line.saturating_sub(1)).unwrap_or("").to_owned();
+        let chars: Vec<char> = source.chars().collect();
+        let (before, rest) = chars.split_at(column.saturating_sub(1).min(chars.len()));
+        let width = width(before, rest, of_key);
+        Place { file: self.file.clone(), line, column, width, source }
     }
 
     /// The parser refuses control characters too, but says no place.
     fn control_character(&self) -> Option<Diagnostic> {
         let stray = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}');
-        let (line, (column, c)) = self
-            .text
-            .lines()
+        let (line, (column, c)) = lines(&self.text)
             .enumerate()
             .find_map(|(line, text)| Some((line, text.chars().enumerate().find(|(_, c)| stray(*c))?)))?;
         let place = Place { width: 1, ..self.place_at(line + 1, column + 1, false) };
@@ -327,8 +327,8 @@ impl Text {
     fn second_document(&self) -> Option<Place> {
         let begins = |line: &str| line == "---" || line.starts_with("--- ");
         let says = |line: &&str| !line.trim().is_empty() && !line.starts_with(['#', '%']);
-        let first = self.text.lines().position(|line| says(&line))?;
-        let line = self.text.lines().skip(first + 1).position(begins)? + first + 1;
+        let first = lines(&self.text).position(|line| says(&line))?;
+        let line = lines(&self.text).skip(first + 1).position(begins)? + first + 1;
         Some(Place { width: 3, ..self.place_at(line + 1, 1, false) })
     }
 }
@@ -357,33 +357,67 @@ fn not_utf8(file: &Path, bytes: &[u8], up_to: usize) -> Diagnostic {
     fault.at(Place { file: file.to_owned(), line, column, width: 1, source }).help(help)
 }
 
-/// How many characters of `rest` the scalar or key at its start takes.
-fn width(rest: &[char], of_key: bool) -> usize {
-    let quoted = rest.first().is_some_and(|c| matches!(c, '"' | '\''));
-    if quoted {
-        let close = rest.iter().skip(1).position(|c| Some(c) == rest.first());
-        return close.map_or(rest.len(), |at| at + 2);
+/// The lines of a text, broken where the parser breaks them.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let breaks = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let here = rest?;
+        let (line, after) = here.find(breaks).map_or((here, None), |at| {
+            let after = here[at..].strip_prefix("\r\n");
+            let after = after.or_else(|| here[at..].strip_prefix(breaks));
+            (&here[..at], after)
+        });
+        rest = after;
+        Some(line)
+    })
+}
+
+/// How many characters the scalar or key at the start of `rest` takes; `before` is what stands before it in
+/// its line.
+fn width(before: &[char], rest: &[char], of_key: bool) -> usize {
+    if let Some(quote @ ('"' | '\'')) = rest.first() {
+        return quoted_width(rest, *quote);
     }
     if rest.first().is_some_and(|c| matches!(c, '[' | '{')) {
         return 1;
     }
+    let count = |chars: &[char], set: &str| chars.iter().filter(|c| set.contains(**c)).count();
+    // In brackets a comma ends a text; elsewhere it is a part of it.
+    let in_brackets = count(before, "[{") > count(before, "]}") || count(rest, "]}") > count(rest, "[{");
     let mut end = 0;
     let mut depth = 0_usize;
     while end < rest.len() {
         match rest[end] {
             '{' | '[' => depth += 1,
-            '}' | ']' | ',' if depth == 0 => break,
-            '}' | ']' => depth -= 1,
+            '}' | ']' if depth == 0 && in_brackets => break,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 && in_brackets => break,
             ':' if rest.get(end + 1).is_none_or(|c| c.is_whitespace()) => break,
             '#' if end > 0 && rest[end - 1].is_whitespace() && !of_key => break,
             _ => {}
         }
         end += 1;
     }
-    while end > 1 && rest[end - 1].is_whitespace() {
+    while end > 1 && (rest[end - 1].is_whitespace() || (end == rest.len() && rest[end - 1] == ',')) {
         end -= 1;
     }
     end.max(1)
+}
+
+/// How many characters a text in quotes takes, as far as it stands in this line.
+fn quoted_width(rest: &[char], quote: char) -> usize {
+    let mut at = 1;
+    while at < rest.len() {
+        match rest[at] {
+            '\\' if quote == '"' => at += 1,
+            c if c == quote && quote == '\'' && rest.get(at + 1) == Some(&quote) => at += 1,
+            c if c == quote => return at + 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    rest.len()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::super::yaml::{At, Node};
 use super::super::{Ref, Source};
 use super::{Baseline, FigureFile, FigureKind, Report, Score, Shows, baseline, number, twice};
 use crate::action::Metric;
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic};
 
 /// What the `report` block is read against.
 pub(in crate::spec) struct Context<'a> {
@@ -166,11 +166,8 @@ fn axis(fields: &mut Fields, name: &'static str, context: &Context) -> Vec<(Stri
             continue;
         }
         let fault = Diagnostic::error(Code::UnknownVariable, format!("unknown variable `{var}`"));
-        let fault = fault.help(match nearest(&var, known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "a table's rows, columns and averages are variables".to_owned(),
-        });
-        fields.fault(at, fault);
+        let all = || "a table's rows, columns and averages are variables".to_owned();
+        fields.fault(at, fault.meant(&var, known, all));
     }
     known_vars
 }
@@ -311,9 +308,7 @@ impl Draft {
         let text = match vars::scalar(text, vars) {
             Ok(node) => node.brief(),
             Err(fault) => {
-                let mut diagnostic = Diagnostic::error(fault.code, fault.message);
-                diagnostic.help = fault.help;
-                faults.push((at.clone(), diagnostic));
+                faults.push((at.clone(), *fault));
                 return;
             }
         };
@@ -330,11 +325,8 @@ impl Draft {
             return;
         }
         let fault = Diagnostic::error(Code::UnknownMetric, format!("unknown metric `{name}`"));
-        let help = match nearest(name, names) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it is one of {}", list(&names)),
-        };
-        faults.push((at.clone(), fault.help(help)));
+        let fault = fault.meant(name, names, || format!("it is one of {}", list(&names)));
+        faults.push((at.clone(), fault));
     }
 
     /// The report, if its metric was found at each of so many sweep points.
