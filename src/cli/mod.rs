@@ -6,6 +6,7 @@
 mod cache;
 mod check;
 mod compare;
+mod encoders;
 mod figures;
 mod graph;
 mod help;

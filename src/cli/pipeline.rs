@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, out};
+use super::{Fault, encoders, out};
 use crate::diag::{Code, Diagnostic, Severity, nearest};
 use crate::exec::{Status, known};
 use crate::plan::{self, NodeId, Plan};
@@ -60,6 +60,7 @@ pub(super) fn inspect(
     }
 
     let store = Store::open(&store_root(&spec.file, choice))?;
+    plan::check_encoders(&outline, &encoders::facts(&outline), &mut diagnostics);
     let paths: Vec<PathBuf> = files.keys().cloned().collect();
     let mut digests = BTreeMap::new();
     for ((path, source), digest) in files.iter().zip(store.digest_files(&paths)) {

@@ -85,6 +85,8 @@ codes! {
     Cycle = "T0306": "stages that need each other",
     MissingSplit = "T0307": "a split that the data lacks",
 
+    UnneededStage = "T0308": "a stage that no result needs",
+
     // What is trained on what.
     RepeatedObjective = "T0401": "an objective that is named twice",
     ObjectiveWeights = "T0402": "weights that do not fit the objectives",
@@ -92,6 +94,10 @@ codes! {
     OtherObjectives = "T0404": "learned weights of other objectives",
     PadsDiffer = "T0405": "a model scored otherwise than it was trained",
     OtherTokenizer = "T0406": "tokens of another tokenizer",
+    TestSplit = "T0407": "test texts that have a part in training",
+    NoSpecialToken = "T0408": "a tokenizer without the token that an objective needs",
+    TooManyPositions = "T0409": "texts longer than the encoder takes",
+    UnsupportedEncoder = "T0410": "an encoder that is not supported",
 
     // Files.
     MissingFile = "T0501": "a file that is not there",

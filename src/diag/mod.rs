@@ -3,6 +3,7 @@
 //! Plain data and its printed form. Knows nothing of pipelines; whoever finds a fault says where it is.
 
 mod code;
+mod json;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use unicode_width::UnicodeWidthChar as _;
 
 pub use code::{Code, Example, Page};
+pub use json::json;
 
 /// A place in a text file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +75,7 @@ pub struct Diagnostic {
     /// The word that is wrong, where it may be a part of what stands at the place.
     pub word: Option<String>,
     /// What may be meant in place of that word.
-    pub replacement: Option<String>,
+    pub near: Option<String>,
 }
 
 impl Diagnostic {
@@ -87,7 +89,7 @@ impl Diagnostic {
             notes: vec![],
             help: None,
             word: None,
-            replacement: None,
+            near: None,
         }
     }
 
@@ -124,7 +126,14 @@ impl Diagnostic {
     ) -> Self {
         let near = nearest(word, known);
         let help = near.map_or_else(otherwise, |near| format!("did you mean `{near}`?"));
-        Self { replacement: near.map(str::to_owned), ..self.about(word).help(help) }
+        Self { near: near.map(str::to_owned), ..self.about(word).help(help) }
+    }
+
+    /// What may be meant in place of the marked characters, where they are the word that is wrong.
+    pub fn replacement(&self) -> Option<&str> {
+        let place = self.place.as_ref()?;
+        let marked = place.source.chars().skip(place.column.saturating_sub(1)).take(place.width);
+        marked.eq(self.word.as_ref()?.chars()).then_some(self.near.as_deref()?)
     }
 
     /// The same, with one more reason.

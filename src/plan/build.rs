@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::checks::check_test_splits;
 use super::outline::{Outline, encoder_files};
 use super::{Input, Node, NodeId, Plan};
 use crate::action::{Action, Export, Fetch, roles};
@@ -40,6 +41,7 @@ pub fn build(
     let Builder { mut plan, folders, .. } = builder;
     name_nodes(&mut plan, outline.spec);
     check_folders(&folders, &plan, outline.spec, digests, diagnostics);
+    check_test_splits(outline, digests, diagnostics);
     plan
 }
 

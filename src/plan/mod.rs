@@ -6,12 +6,14 @@
 //! it asks again as stages finish.
 
 mod build;
+mod checks;
 mod outline;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use build::build;
+pub use checks::{EncoderFacts, check_encoders, encoders};
 pub use outline::{Outline, outline};
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};

@@ -195,6 +195,11 @@ impl Spec {
         Self::read(file, Text::new(file, text), sets)
     }
 
+    /// Whether the command line sets something.
+    pub fn is_overridden(&self) -> bool {
+        !self.overrides.is_empty()
+    }
+
     /// The place of what stands at `at`; none if it came from the command line.
     pub fn place(&self, at: &At) -> Option<Place> {
         if self.overrides.iter().any(|(set, _)| at.within(set)) { None } else { self.text.place(at) }

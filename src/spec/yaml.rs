@@ -86,6 +86,16 @@ pub struct At {
 }
 
 impl At {
+    /// A stage's name.
+    pub fn of_stage(stage: &str) -> Self {
+        Self::top().key("stages").key(stage).on_key()
+    }
+
+    /// The value of a field of a stage of a kind.
+    pub fn of_field(stage: &str, kind: &str, field: &str) -> Self {
+        Self::top().key("stages").key(stage).key(kind).key(field)
+    }
+
     /// The top.
     pub(super) fn top() -> Self {
         Self::default()

@@ -1,0 +1,217 @@
+//! What is wrong with a pipeline as a whole, once its files are known: test texts that reach training, and encoders
+//! that do not do what is asked of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::outline::Outline;
+use crate::action::{Objective, Pin};
+use crate::diag::{Code, Diagnostic, without_query};
+use crate::digest::Digest;
+use crate::spec::{At, Block, Point, Ref, Source, Spec, SplitFile};
+
+/// What an encoder's files say of it. What they do not say is not checked before the worker reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EncoderFacts {
+    /// `model_type` of its configuration.
+    pub model_type: Option<String>,
+    /// The most tokens of a text.
+    pub positions: Option<u32>,
+    /// Whether its tokenizer can have a mask token. False only where there is none for sure.
+    pub mask: bool,
+}
+
+/// The values of `model_type` that an encoder may have.
+pub const MODEL_TYPES: [&str; 4] = ["bert", "roberta", "camembert", "xlm-roberta"];
+
+/// The folders of the needed encoders, and whether the tokenizer of each must have a mask token.
+pub fn encoders<'a>(outline: &Outline<'a>) -> BTreeMap<&'a Path, bool> {
+    let mut folders = BTreeMap::new();
+    for (point, needed) in outline.spec.points.iter().zip(&outline.needed) {
+        for &name in needed {
+            match &point.stages[name] {
+                Block::Encoder { folder, .. } => {
+                    folders.entry(folder.path.as_path()).or_insert(false);
+                }
+                Block::Objective { data, action: Objective::Mlm { .. } } => {
+                    let encoder = tokenizer_of(point, data).and_then(|of| point.stages.get(&of.stage));
+                    if let Some(Block::Encoder { folder, .. }) = encoder {
+                        folders.insert(folder.path.as_path(), true);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    folders
+}
+
+/// Checks what the needed stages ask of encoders against what those are; by the encoder's folder.
+pub fn check_encoders(
+    outline: &Outline,
+    facts: &BTreeMap<PathBuf, EncoderFacts>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let spec = outline.spec;
+    // The same stage with the same encoder is told of once, however many sweep points have it.
+    let mut told: BTreeSet<(&str, &Path)> = BTreeSet::new();
+    for (point, needed) in spec.points.iter().zip(&outline.needed) {
+        let encoder = |of: &Ref| match point.stages.get(&of.stage) {
+            Some(Block::Encoder { folder, .. }) => Some((folder, facts.get(&folder.path)?)),
+            _ => None,
+        };
+        for &name in needed {
+            let found = match &point.stages[name] {
+                Block::Encoder { folder, .. } => facts
+                    .get(&folder.path)
+                    .and_then(|facts| Some((folder, of_unknown_type(facts, folder)?, folder.at.clone()))),
+                Block::Tokenize { tokenizer, action, .. } => {
+                    encoder(tokenizer).and_then(|(folder, facts)| {
+                        let positions = facts.positions.filter(|most| action.max_length > *most)?;
+                        let at = At::of_field(name, "tokenize", "max_length");
+                        Some((folder, too_long(action.max_length, positions, &tokenizer.stage), at))
+                    })
+                }
+                Block::Objective { data, action: Objective::Mlm { .. } } => tokenizer_of(point, data)
+                    .and_then(encoder)
+                    .filter(|(_, facts)| !facts.mask)
+                    .map(|(folder, _)| {
+                        (folder, without_mask(data, tokenizer_of(point, data)), data.at.clone())
+                    }),
+                _ => None,
+            };
+            if let Some((folder, fault, at)) = found
+                && told.insert((name, &folder.path))
+            {
+                diagnostics.push(spec.diagnose(&at, fault));
+            }
+        }
+    }
+}
+
+fn of_unknown_type(facts: &EncoderFacts, folder: &Source) -> Option<Diagnostic> {
+    let kind = facts.model_type.as_deref().filter(|kind| !MODEL_TYPES.contains(kind))?;
+    let fault = format!("`{}` is a model of type `{kind}`, which is not supported", folder.name);
+    let all = format!("supported are encoders of type `{}`", MODEL_TYPES.join("`, `"));
+    Some(Diagnostic::error(Code::UnsupportedEncoder, fault).help(all))
+}
+
+fn too_long(max_length: u32, positions: u32, encoder: &str) -> Diagnostic {
+    let fault = format!("`max_length` is {max_length}, and `{encoder}` has {positions} positions");
+    Diagnostic::error(Code::TooManyPositions, fault)
+        .note("a text takes a position for each of its tokens, special tokens included")
+        .help(format!("write `max_length: {positions}` or less"))
+}
+
+fn without_mask(data: &Ref, encoder: Option<&Ref>) -> Diagnostic {
+    let encoder = encoder.map_or("", |encoder| encoder.stage.as_str());
+    let fault = format!(
+        "`mlm` masks tokens, and the tokenizer of `{}`, that of `{encoder}`, has no mask token",
+        data.stage
+    );
+    Diagnostic::error(Code::NoSpecialToken, fault)
+        .help("tokenize with the tokenizer of a masked language model, which has `[MASK]` or `<mask>`")
+}
+
+/// The encoder whose tokenizer a tokenize stage uses.
+fn tokenizer_of<'a>(point: &'a Point, data: &Ref) -> Option<&'a Ref> {
+    match point.stages.get(&data.stage)? {
+        Block::Tokenize { tokenizer, .. } => Some(tokenizer),
+        _ => None,
+    }
+}
+
+/// What tells a file's content from others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Content<'a> {
+    Blake3(Digest),
+    Sha256(&'a str),
+}
+
+impl<'a> Content<'a> {
+    fn of(file: &'a SplitFile, digests: &BTreeMap<PathBuf, Digest>) -> Option<Self> {
+        match file {
+            SplitFile::Local(source) => digests.get(&source.path).copied().map(Self::Blake3),
+            SplitFile::Remote(remote) => Some(match &remote.pin {
+                Pin::Blake3(digest) => Self::Blake3(*digest),
+                Pin::Sha256(hex) => Self::Sha256(hex),
+            }),
+        }
+    }
+}
+
+/// The test split is for `evaluate` alone: no stage may train on a file, or be chosen by one, that is the test
+/// split of another stage at the same sweep point; whatever the file is called, for its content counts.
+pub(super) fn check_test_splits(
+    outline: &Outline,
+    digests: &BTreeMap<PathBuf, Digest>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let spec = outline.spec;
+    let mut told: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
+    for (point, needed) in spec.points.iter().zip(&outline.needed) {
+        let mut tests: BTreeMap<Content, (&str, &SplitFile)> = BTreeMap::new();
+        for &name in needed {
+            if let Block::Tokenize { splits, .. } = &point.stages[name]
+                && let Some(file) = splits.get("test")
+                && let Some(content) = Content::of(file, digests)
+            {
+                tests.entry(content).or_insert((name, file));
+            }
+        }
+        if tests.is_empty() {
+            continue;
+        }
+        for &name in needed {
+            let Block::Train { end_task, auxiliary, .. } = &point.stages[name] else { continue };
+            // An auxiliary objective's dev split is read by nobody.
+            let read = end_task.iter().flat_map(|of| [(of, "train"), (of, "dev")]);
+            for (objective, split) in read.chain(auxiliary.iter().map(|of| (of, "train"))) {
+                let Some(Block::Objective { data, .. }) = point.stages.get(&objective.stage) else {
+                    continue;
+                };
+                let Some(Block::Tokenize { splits, .. }) = point.stages.get(&data.stage) else { continue };
+                let Some(file) = splits.get(split) else { continue };
+                let Some((tested, test)) = Content::of(file, digests).and_then(|content| tests.get(&content))
+                else {
+                    continue;
+                };
+                if told.insert((name, &data.stage, split)) {
+                    let fault = of_test_split(
+                        spec,
+                        name,
+                        &objective.stage,
+                        (&data.stage, split, file),
+                        (tested, test),
+                    );
+                    diagnostics.push(fault);
+                }
+            }
+        }
+    }
+}
+
+fn of_test_split(
+    spec: &Spec,
+    trained: &str,
+    objective: &str,
+    (data, split, file): (&str, &str, &SplitFile),
+    (tested, test): (&str, &SplitFile),
+) -> Diagnostic {
+    let what = if split == "dev" { "be chosen by" } else { "train on" };
+    let fault = format!("`{trained}` would {what} the test split of `{tested}`");
+    let ((at, name), (_, test)) = (said(file), said(test));
+    let same = if name == test { String::new() } else { format!(", and has the content of `{test}`") };
+    let fault = Diagnostic::error(Code::TestSplit, fault)
+        .note(format!("it is the {split} split of `{data}`, which `{objective}` reads{same}"))
+        .help("name other texts here: a score on texts that had a part in training says nothing");
+    spec.diagnose(at, fault)
+}
+
+/// Where a split's file is said, and how.
+fn said(file: &SplitFile) -> (&At, String) {
+    match file {
+        SplitFile::Local(source) => (&source.at, source.name.clone()),
+        SplitFile::Remote(remote) => (&remote.at, without_query(&remote.url)),
+    }
+}
