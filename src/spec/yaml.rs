@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeSeed as _;
 
-use crate::diag::{Code, Diagnostic, Place};
+use crate::diag::{Code, Diagnostic, Place, nearest};
 pub(super) use read::parse_value;
 use read::{Reader, Seen, TAG, TOO_DEEP, TOO_LARGE, TOO_MANY};
 use walk::{HERE, Walk};
@@ -171,13 +171,7 @@ impl Text {
         let shown_as = file.display();
         let mut bytes = vec![];
         let read = File::open(file).and_then(|open| open.take(LONGEST + 1).read_to_end(&mut bytes));
-        read.map_err(|error| {
-            let fault = Diagnostic::error(
-                Code::UnreadablePipeline,
-                format!("failed to read the pipeline `{shown_as}`: {error}"),
-            );
-            Box::new(fault.help("name a pipeline file, such as `tartan run pipelines/quickstart.yaml`"))
-        })?;
+        read.map_err(|error| Box::new(unreadable(file, &error)))?;
         if bytes.len() as u64 > LONGEST {
             let fault = Diagnostic::error(
                 Code::TooLarge,
@@ -349,6 +343,36 @@ fn tab_in_indentation(place: &Place) -> Option<usize> {
     let tab = place.source.chars().take_while(indents).position(|c| c == '\t');
     let at = place.source.chars().nth(place.column.saturating_sub(1));
     tab.map(|at| at + 1).or_else(|| (at == Some('\t')).then_some(place.column))
+}
+
+/// Why a pipeline's file cannot be read, and which file may be meant.
+fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {
+    let shown_as = file.display();
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<String> = names.filter(|name| name.ends_with(".yaml")).collect();
+        names.sort();
+        names
+    };
+    let usual = || "name a pipeline file, such as `tartan run pipelines/quickstart.yaml`".to_owned();
+    if file.is_dir() {
+        let fault = Diagnostic::error(Code::UnreadablePipeline, format!("`{shown_as}` is a folder"));
+        return fault.help(match names(file).first() {
+            Some(first) => format!("name a pipeline in it, such as `{}`", file.join(first).display()),
+            None => usual(),
+        });
+    }
+    if error.kind() == std::io::ErrorKind::NotFound {
+        let fault = Diagnostic::error(Code::UnreadablePipeline, format!("there is no file `{shown_as}`"));
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let near =
+            nearest(&name, names(folder).iter().map(String::as_str)).map(|near| file.with_file_name(near));
+        return fault.help(near.map_or_else(usual, |near| format!("did you mean `{}`?", near.display())));
+    }
+    let fault = format!("failed to read the pipeline `{shown_as}`: {error}");
+    Diagnostic::error(Code::UnreadablePipeline, fault).help(usual())
 }
 
 /// What is wrong with a file that is UTF-8 up to a byte.

@@ -1,0 +1,128 @@
+//! No text may crash the way from a text to a plan: every seed of the corpus, cut, doubled, crossed and scrambled by a seeded
+//! generator. The real fuzzer is in `fuzz/`; this is its short, repeatable sister.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+#[path = "../fuzz/plan_of_text.rs"]
+mod plan_of_text;
+
+/// Mutations in all. A run takes about ten seconds without optimisation.
+const COUNT: usize = 3000;
+
+/// What pipelines are made of, and what breaks parsers.
+const TOKENS: [&str; 40] = [
+    "${",
+    "}",
+    "${a}",
+    "$${",
+    "stages:",
+    "sweep:",
+    "vars:",
+    "report:",
+    "{range: [0, 3]}",
+    "range",
+    "train",
+    "evaluate",
+    "tokenize",
+    "objective",
+    "mlm",
+    "classify",
+    "learn-weights",
+    "10x ",
+    "*a",
+    "&a ",
+    "<<: ",
+    "!x ",
+    "---\n",
+    "\t",
+    "\r",
+    "\r\n",
+    "\u{feff}",
+    "\u{2028}",
+    "\u{85}",
+    "é",
+    "日本",
+    "\u{1b}",
+    "- ",
+    "? ",
+    ": ",
+    "|\n",
+    ">-\n",
+    "-1",
+    "1e999",
+    "[[[[[[[[",
+];
+
+fn seeds() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["tests/wrong", "pipelines", "pipelines/recipes", "pipelines/studies"];
+    let mut files: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(root.join(folder)).expect("folder"))
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    let texts = files.iter().map(|file| fs::read(file).expect("a seed"));
+    texts.filter_map(|bytes| String::from_utf8(bytes).ok()).collect()
+}
+
+/// A place between two characters.
+fn cut(text: &str, rng: &mut ChaCha8Rng) -> usize {
+    let mut at = rng.random_range(0..=text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+fn mutate(mut text: String, other: &str, rng: &mut ChaCha8Rng) -> String {
+    for _ in 0..rng.random_range(1..=4) {
+        let (a, b) = (cut(&text, rng), cut(&text, rng));
+        let (from, to) = (a.min(b), a.max(b));
+        match rng.random_range(0..7) {
+            0 => text.truncate(from),
+            1 => text.replace_range(from..to, ""),
+            2 => text.insert_str(from, TOKENS[rng.random_range(0..TOKENS.len())]),
+            3 if to - from < 4096 => text.insert_str(to, &text[from..to].to_owned()),
+            4 => {
+                let (c, d) = (cut(other, rng), cut(other, rng));
+                text.replace_range(from..to, &other[c.min(d)..c.max(d)]);
+            }
+            5 => {
+                let lines: Vec<&str> = text.lines().collect();
+                if let (Some(line), true) =
+                    (lines.get(rng.random_range(0..lines.len().max(1))), lines.len() < 500)
+                {
+                    text.push_str(&format!("{line}\n"));
+                }
+            }
+            _ => {
+                let end = text[from..].char_indices().nth(1).map_or(text.len(), |(at, _)| from + at);
+                text.replace_range(from..end, TOKENS[rng.random_range(0..TOKENS.len())]);
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn no_mutation_of_a_pipeline_crashes_or_hangs() {
+    let seeds = seeds();
+    assert!(seeds.len() > 60);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut sound = 0;
+    for _ in 0..COUNT {
+        let (seed, other) =
+            (&seeds[rng.random_range(0..seeds.len())], &seeds[rng.random_range(0..seeds.len())]);
+        let text = mutate(seed.clone(), other, &mut rng);
+        let found = std::panic::catch_unwind(|| plan_of_text::plan_of_text(&text));
+        sound += usize::from(found.unwrap_or_else(|_| panic!("this crashes:\n{text}")).is_empty());
+    }
+    // Were every mutation refused at once, the plan would never be reached.
+    assert!(sound > COUNT / 50, "{sound} of {COUNT} are sound");
+}
