@@ -40,10 +40,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
 
 fn unknown(topic: &str, command: &clap::Command) -> Fault {
     let codes = Code::ALL.iter().map(|code| code.name());
-    let known = command.get_subcommands().map(clap::Command::get_name).chain(codes);
+    let known: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).chain(codes).collect();
     let upper = topic.to_uppercase();
     let fault = Diagnostic::error(Code::UnknownTopic, format!("no code and no command is called `{topic}`"));
-    let word = if nearest(topic, known.clone()).is_some() { topic } else { &upper };
+    let word = if nearest(topic, known.iter().copied()).is_some() { topic } else { &upper };
     let all = || "`tartan help --list` shows the codes, `tartan help` the commands".to_owned();
     Fault::wrong(vec![fault.meant(word, known, all)])
 }

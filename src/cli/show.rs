@@ -3,6 +3,7 @@
 use super::pipeline::{Loaded, StageChoice};
 use super::{Exit, Fault, out};
 use crate::action::roles;
+use crate::diag::Code;
 use crate::diag::without_query;
 use crate::exec::NodeStatus;
 use crate::plan::Input;

@@ -22,7 +22,7 @@ pub struct EncoderFacts {
 }
 
 /// The values of `model_type` that an encoder may have.
-pub const MODEL_TYPES: [&str; 4] = ["bert", "roberta", "camembert", "xlm-roberta"];
+const MODEL_TYPES: [&str; 4] = ["bert", "roberta", "camembert", "xlm-roberta"];
 
 /// The folders of the needed encoders, and whether the tokenizer of each must have a mask token.
 pub fn encoders<'a>(outline: &Outline<'a>) -> BTreeMap<&'a Path, bool> {
@@ -148,7 +148,8 @@ pub(super) fn check_test_splits(
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let spec = outline.spec;
-    let mut told: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
+    // Told of once for each use, however many stages train on it.
+    let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
     for (point, needed) in spec.points.iter().zip(&outline.needed) {
         let mut tests: BTreeMap<Content, (&str, &SplitFile)> = BTreeMap::new();
         for &name in needed {
@@ -176,7 +177,7 @@ pub(super) fn check_test_splits(
                 else {
                     continue;
                 };
-                if told.insert((name, &data.stage, split)) {
+                if told.insert((&data.stage, split)) {
                     let fault = of_test_split(
                         spec,
                         name,

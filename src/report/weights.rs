@@ -169,7 +169,7 @@ mod tests {
 vars: {use: mean, lr: 0, seed: 0}
 stages:
   encoder: {encoder: {random: enc}}
-  task: {tokenize: {tokenizer: encoder, splits: {train: a.jsonl, dev: a.jsonl, test: a.jsonl}}}
+  task: {tokenize: {tokenizer: encoder, splits: {train: a.jsonl, dev: b.jsonl, test: c.jsonl}}}
   end-task: {objective: {classify: {data: task}}}
   meta: {learn-weights: {init: encoder, end_task: end-task, steps: 1, lr: '${lr}', seed: '${seed}'}}
   final: {train: {init: encoder, end_task: end-task, weights: {from: meta, use: '${use}'}, steps: 1}}

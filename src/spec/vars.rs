@@ -83,7 +83,10 @@ pub(super) fn substitute(node: &Node, vars: &Vars) -> Result<Node, Box<Diagnosti
             Ok(Node::List(items.iter().map(|item| substitute(item, vars)).collect::<Result<_, _>>()?))
         }
         Node::Map(fields) => Ok(Node::Map(
-            fields.iter().map(|(k, v)| Ok((k.clone(), substitute(v, vars)?))).collect::<Result<_, _>>()?,
+            fields
+                .iter()
+                .map(|(k, v)| substitute(v, vars).map(|v| (k.clone(), v)))
+                .collect::<Result<_, _>>()?,
         )),
         other => Ok(other.clone()),
     }

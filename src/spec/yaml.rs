@@ -293,7 +293,9 @@ impl Text {
             let place = self.place_at(at.line(), at.column(), false);
             Place { width: 1, ..place }
         });
-        let (code, message, help) = match message {
+        // What the reader refuses comes with the path to it.
+        let ours = [TAG, TOO_LARGE, TOO_DEEP, TOO_MANY].into_iter().find(|ours| message.ends_with(ours));
+        let (code, message, help) = match ours.unwrap_or(message) {
             TAG => (Code::Tag, TAG.to_owned(), Some("leave the tag out, or put the text into quotes")),
             TOO_LARGE => {
                 (Code::NumberTooLarge, TOO_LARGE.to_owned(), Some("put it into quotes if it is a name"))
@@ -302,12 +304,12 @@ impl Text {
             TOO_MANY | "repetition limit exceeded" => {
                 (Code::TooManyNodes, TOO_MANY.to_owned(), Some("use `vars` and `${…}` in place of aliases"))
             }
-            _ if message.contains("more than one document") => {
+            message if message.contains("more than one document") => {
                 place = self.second_document();
                 let message = "a second document begins, and a file holds one pipeline".to_owned();
                 (Code::SeveralDocuments, message, Some("give each pipeline a file of its own"))
             }
-            _ => {
+            message => {
                 let tab = place.as_ref().and_then(tab_in_indentation);
                 if let (Some(place), Some(column)) = (&mut place, tab) {
                     place.column = column;

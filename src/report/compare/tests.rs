@@ -164,7 +164,7 @@ fn pipeline(same: bool) -> (Plan, Vec<Record>, BTreeMap<NodeId, Digest>) {
 vars: {method: mt}
 stages:
   encoder: {encoder: {random: enc}}
-  task: {tokenize: {tokenizer: encoder, splits: {train: a.jsonl, dev: a.jsonl, test: a.jsonl}}}
+  task: {tokenize: {tokenizer: encoder, splits: {train: a.jsonl, dev: b.jsonl, test: c.jsonl}}}
   text: {tokenize: {tokenizer: encoder, splits: {train: t.txt}}}
   end-task: {objective: {classify: {data: task}}}
   mlm: {objective: {mlm: {data: text}}}
