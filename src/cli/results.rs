@@ -13,7 +13,7 @@ use crate::exec::{NodeStatus, known};
 use crate::plan::NodeId;
 use crate::report::table::{self, Table};
 use crate::report::{Records, ReportError, axes, print, raw, shell_word};
-use crate::spec::{Axes, Block, Report};
+use crate::spec::{Axes, Block, Report, Stages};
 
 const EXAMPLES: &str = "\
 A cell is the mean ± the sample standard deviation over what is averaged over; the best of a column is bold.
@@ -175,7 +175,7 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
     let first = spec.points.first().map(|point| &point.stages);
     let mut reports = vec![];
     let mut measure = vec![];
-    for (stage, block) in first.into_iter().flatten() {
+    for (stage, block) in first.into_iter().flat_map(Stages::iter) {
         let asked = args.stages.contains(stage);
         let Block::Evaluate { .. } = block else {
             if asked {

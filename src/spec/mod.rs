@@ -7,6 +7,7 @@
 mod digests;
 mod fields;
 mod kinds;
+mod points;
 mod report;
 mod splits;
 mod sweep;
@@ -14,9 +15,10 @@ mod training;
 mod vars;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub use points::{Point, Stages};
 pub use report::{Axes, Baseline, FigureFile, FigureKind, Report, Score, Shows, number as axis_number};
 pub use yaml::At;
 
@@ -47,15 +49,6 @@ pub struct Spec {
     pub reports: Vec<Report>,
     text: Text,
     overrides: Vec<(At, String)>,
-}
-
-/// One point of a sweep.
-#[derive(Clone, Debug, Default)]
-pub struct Point {
-    /// The swept variables' values as text, in the order of [`Spec::swept`].
-    pub values: Vec<String>,
-    /// The stages by name.
-    pub stages: BTreeMap<String, Block>,
 }
 
 /// A stage's block: what it does, and what it names.
@@ -234,6 +227,11 @@ impl Spec {
         diagnostic
     }
 
+    /// The names of the stages, those of all points.
+    pub fn stage_names(&self) -> BTreeSet<&str> {
+        points::names(&self.points)
+    }
+
     /// A point's name for people: `task=chemprot, seed=3`. Empty without a sweep.
     pub fn point_name(&self, point: usize) -> String {
         let pairs: Vec<String> = self
@@ -247,15 +245,10 @@ impl Spec {
 
     /// The values that a swept variable takes, in order; none for one that is not swept.
     pub fn values(&self, var: &str) -> Vec<String> {
-        let mut values: Vec<String> = vec![];
-        if let Some(index) = self.swept.iter().position(|swept| swept == var) {
-            for point in &self.points {
-                if !values.contains(&point.values[index]) {
-                    values.push(point.values[index].clone());
-                }
-            }
-        }
-        values
+        let Some(index) = self.swept.iter().position(|swept| swept == var) else { return vec![] };
+        let mut seen = BTreeSet::new();
+        let all = self.points.iter().map(|point| &point.values[index]);
+        all.filter(|value| seen.insert(*value)).cloned().collect()
     }
 
     fn read(file: &Path, text: Text, sets: &[String]) -> (Self, Vec<Diagnostic>) {
@@ -344,40 +337,15 @@ impl Spec {
         let mut drafts = report::drafts(&mut fields, &context);
         fields.finish("a pipeline");
 
-        for values in sweep::points(&dims) {
-            let mut raw = raw_vars.clone();
-            for (dim, value) in dims.iter().zip(&values) {
-                raw.retain(|(name, _)| *name != dim.name);
-                raw.push((dim.name.clone(), value.clone()));
-            }
-            let mut var_faults = vec![];
-            let vars = vars::resolve(&raw, &mut var_faults);
-            for (name, fault) in var_faults {
-                faults.push((At::top().key("vars").key(&name), fault));
-            }
-            let mut blocks = BTreeMap::new();
-            for (name, node) in &stages {
-                let at = At::top().key("stages").key(name);
-                let before = faults.len();
-                let block = kinds::read(node, &at, &vars, &folder, &pins, faults);
-                let block =
-                    if faults.len() > before { Block::Broken } else { block.unwrap_or(Block::Broken) };
-                blocks.insert(name.clone(), block);
-            }
-            for draft in &mut drafts {
-                draft.at_point(&vars, faults);
-            }
-            self.points.push(Point { values: values.iter().map(Node::brief).collect(), stages: blocks });
-        }
+        let points = sweep::points(&dims);
+        let sweep = points::Sweep { vars: &raw_vars, swept: &self.swept, points: &points, stages: &stages };
+        self.points = points::read(
+            &sweep,
+            faults,
+            |node, at, vars, faults| kinds::read(node, at, vars, &folder, &pins, faults),
+            |vars, faults| drafts.iter_mut().for_each(|draft| draft.at_point(vars, faults)),
+        );
         self.reports = drafts.into_iter().filter_map(|draft| draft.finish(self.points.len())).collect();
-        // The same fault shows at every point; once is enough.
-        let mut seen: Faults = vec![];
-        for fault in faults.drain(..) {
-            if !seen.contains(&fault) {
-                seen.push(fault);
-            }
-        }
-        *faults = seen;
     }
 }
 

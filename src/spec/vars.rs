@@ -17,10 +17,16 @@ pub(super) type Vars = BTreeMap<String, Node>;
 /// under its name.
 pub(super) fn resolve(raw: &[(String, Node)], faults: &mut Vec<(String, Diagnostic)>) -> Vars {
     let mut vars = Vars::new();
+    extend(&mut vars, raw.iter().map(|(name, node)| (name.as_str(), node)).collect(), faults);
+    vars
+}
+
+/// [`resolve`] of more variables, which may use those that are there.
+pub(super) fn extend(vars: &mut Vars, raw: Vec<(&str, &Node)>, faults: &mut Vec<(String, Diagnostic)>) {
     // Each round resolves the variables that need only resolved ones; at most as many rounds as variables.
-    let mut open: Vec<&(String, Node)> = raw.iter().collect();
+    let mut open = raw;
     while !open.is_empty() {
-        let names: Vec<&str> = open.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = open.iter().map(|(name, _)| *name).collect();
         let (ready, waiting): (Vec<_>, Vec<_>) = open
             .iter()
             .copied()
@@ -31,21 +37,20 @@ pub(super) fn resolve(raw: &[(String, Node)], faults: &mut Vec<(String, Diagnost
                 let fault = format!("variable `{name}` is defined by itself, through `{through}`");
                 let fault = Diagnostic::error(Code::CircularVariables, fault)
                     .help("give one of them a value of its own");
-                faults.push((name.clone(), fault));
+                faults.push(((*name).to_owned(), fault));
             }
             break;
         }
         for (name, node) in ready {
-            match substitute(node, &vars) {
+            match substitute(node, vars) {
                 Ok(value) => {
-                    vars.insert(name.clone(), value);
+                    vars.insert(name.to_owned(), value);
                 }
-                Err(fault) => faults.push((name.clone(), *fault)),
+                Err(fault) => faults.push((name.to_owned(), *fault)),
             }
         }
         open = waiting;
     }
-    vars
 }
 
 /// A scalar's text with its variables replaced; other nodes are returned as they are. Blocks and lists
@@ -112,6 +117,26 @@ pub(super) fn mentions(node: &Node) -> Vec<String> {
         Node::List(items) => items.iter().flat_map(mentions).collect(),
         Node::Map(fields) => fields.iter().flat_map(|(_, value)| mentions(value)).collect(),
         _ => vec![],
+    }
+}
+
+/// Whether a node's value may depend on variables that [`mentions`] does not tell: through a name that begins
+/// with a variable, or through a `$${`, since what is replaced once may be read again.
+pub(super) fn may_mention_any(node: &Node) -> bool {
+    match node {
+        Node::Text(text) => {
+            text.contains("$${")
+                || split(text).unwrap_or_default().iter().any(|part| match part {
+                    Part::Var(name) if name.contains('$') => {
+                        name.split('.').next().is_some_and(|first| first.contains('$'))
+                            || may_mention_any(&Node::Text(name.clone()))
+                    }
+                    _ => false,
+                })
+        }
+        Node::List(items) => items.iter().any(may_mention_any),
+        Node::Map(fields) => fields.iter().any(|(_, value)| may_mention_any(value)),
+        _ => false,
     }
 }
 
