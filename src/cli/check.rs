@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Exit, Fault, out, pipeline};
-use crate::diag;
+use super::pipeline::{self, Choice, Loaded};
+use super::{Exit, Fault, out};
+use crate::diag::{self, Diagnostic};
+use crate::plan;
 use crate::spec::Spec;
 
 #[derive(Debug, clap::Args)]
@@ -11,7 +13,7 @@ pub(super) struct Args {
     /// The pipeline's file
     pipeline: PathBuf,
     #[command(flatten)]
-    choice: pipeline::Choice,
+    choice: Choice,
     /// How to print what is wrong
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -26,10 +28,14 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
+    let (loaded, mut diagnostics) = diagnose(Spec::load(&args.pipeline, &args.choice.sets), &args.choice)?;
     if args.format == Format::Json {
-        return as_json(args);
+        diag::sort(&mut diagnostics);
+        out::line(diag::json(&diagnostics));
+        return Ok(if loaded.is_some() { Exit::Done } else { Exit::Wrong });
     }
-    let loaded = pipeline::load(&args.pipeline, &[], &args.choice)?;
+    let Some(loaded) = loaded else { return Err(Fault::wrong(diagnostics)) };
+    out::diagnostics(diagnostics);
     out::line(format_args!(
         "{}: sound; {} at {}",
         args.pipeline.display(),
@@ -39,10 +45,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     Ok(Exit::Done)
 }
 
-fn as_json(args: &Args) -> Result<Exit, Fault> {
-    let spec = Spec::load(&args.pipeline, &args.choice.sets);
-    let (loaded, mut diagnostics) = pipeline::inspect(spec, &[], &args.choice)?;
-    diag::sort(&mut diagnostics);
-    out::line(diag::json(&diagnostics));
-    Ok(if loaded.is_some() { Exit::Done } else { Exit::Wrong })
+/// All that is wrong with a pipeline, and what is only odd.
+pub(super) fn diagnose(
+    spec: (Spec, Vec<Diagnostic>),
+    choice: &Choice,
+) -> Result<(Option<Loaded>, Vec<Diagnostic>), Fault> {
+    let (loaded, mut diagnostics) = pipeline::inspect(spec, &[], choice)?;
+    diagnostics.extend(loaded.iter().flat_map(|loaded| plan::unneeded(&loaded.spec)));
+    Ok((loaded, diagnostics))
 }

@@ -53,7 +53,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use super::super::pipeline::{Choice, inspect};
+    use super::super::check::diagnose;
+    use super::super::pipeline::Choice;
     use super::*;
     use crate::spec::Spec;
 
@@ -127,7 +128,7 @@ stages:
         let cache = tempfile::tempdir().expect("folder");
         let choice = Choice { cache: Some(cache.path().to_owned()), ..Choice::default() };
         let spec = Spec::from_text(&world.join("example.yaml"), text, &[]);
-        let (_, diagnostics) = inspect(spec, &[], &choice).expect("a store");
+        let (_, diagnostics) = diagnose(spec, &choice).expect("a store");
         let texts: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
         (diagnostics.iter().map(|diagnostic| diagnostic.code).collect(), texts.join("\n"))
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::outline::Outline;
+use super::outline::{Outline, names, outline};
 use crate::action::{Objective, Pin};
 use crate::diag::{Code, Diagnostic, without_query};
 use crate::digest::Digest;
@@ -23,6 +23,30 @@ pub struct EncoderFacts {
 
 /// The values of `model_type` that an encoder may have.
 const MODEL_TYPES: [&str; 4] = ["bert", "roberta", "camembert", "xlm-roberta"];
+
+/// Warns of stages that no result needs at any sweep point. None where targets are chosen or something is set, nor where
+/// stages are named through variables: the file as it stands, or other values, may need them.
+pub fn unneeded(spec: &Spec) -> Vec<Diagnostic> {
+    let outline = outline(spec, &[], &mut vec![]);
+    let needed: BTreeSet<&str> = outline.needed.iter().flatten().copied().collect();
+    let all: BTreeSet<&str> =
+        spec.points.iter().flat_map(|point| point.stages.keys()).map(String::as_str).collect();
+    let built = |at: &At| spec.place(at).is_some_and(|place| place.source.contains("${"));
+    let mut named = spec.points.iter().take(1).flat_map(|point| point.stages.values()).flat_map(names);
+    if needed.len() == all.len()
+        || !spec.targets.is_empty()
+        || spec.is_overridden()
+        || named.any(|(reference, _)| built(&reference.at))
+    {
+        return vec![];
+    }
+    let warn = |stage: &&str| {
+        let fault = Diagnostic::warning(Code::UnneededStage, format!("no result needs the stage `{stage}`"));
+        let fault = fault.help("name it where it is meant to be used, or delete it");
+        spec.diagnose(&At::of_stage(stage), fault)
+    };
+    all.difference(&needed).map(warn).collect()
+}
 
 /// The folders of the needed encoders, and whether the tokenizer of each must have a mask token.
 pub fn encoders<'a>(outline: &Outline<'a>) -> BTreeMap<&'a Path, bool> {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use build::build;
-pub use checks::{EncoderFacts, check_encoders, encoders};
+pub use checks::{EncoderFacts, check_encoders, encoders, unneeded};
 pub use outline::{Outline, outline};
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};

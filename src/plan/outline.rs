@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::action;
 use crate::diag::{Code, Diagnostic};
-use crate::spec::{At, Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile};
+use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile};
 
 /// The stages to have, point by point.
 pub struct Outline<'a> {
@@ -18,7 +18,7 @@ pub struct Outline<'a> {
 
 /// What a stage's field wants to be named.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+pub(super) enum Wanted {
     Encoder,
     Tokenize,
     Objective,
@@ -60,7 +60,7 @@ impl Wanted {
 }
 
 /// Every stage a block names, and what it must be.
-fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
+pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
     match block {
         Block::Encoder { .. } | Block::Broken => vec![],
         Block::Tokenize { tokenizer, sample_of, .. } => {
@@ -127,9 +127,6 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
         }
         needed.push(order);
     }
-    if targets.is_empty() && spec.targets.is_empty() {
-        warn_of_unneeded(spec, &needed, diagnostics);
-    }
     diagnostics.extend(
         unneeded.into_values().filter(|(count, _)| *count == spec.points.len()).map(|(_, fault)| fault),
     );
@@ -189,21 +186,6 @@ fn block_files(block: &Block) -> Vec<(PathBuf, Source)> {
 pub(super) fn encoder_files(action: &action::Encoder) -> &'static [&'static str] {
     use action::roles::{CONFIG, TOKENIZER, WEIGHTS};
     if action.random { &[CONFIG, TOKENIZER] } else { &[CONFIG, TOKENIZER, WEIGHTS] }
-}
-
-/// Warns of stages that no result needs at any point. Where the command line sets something, the file as it
-/// stands may need them.
-fn warn_of_unneeded(spec: &Spec, needed: &[Vec<&str>], diagnostics: &mut Vec<Diagnostic>) {
-    if spec.is_overridden() {
-        return;
-    }
-    let needed: BTreeSet<&str> = needed.iter().flatten().copied().collect();
-    let all = spec.points.iter().flat_map(|point| point.stages.keys()).map(String::as_str);
-    for stage in all.collect::<BTreeSet<_>>().difference(&needed) {
-        let fault = Diagnostic::warning(Code::UnneededStage, format!("no result needs the stage `{stage}`"))
-            .help("delete it, or name it where it is meant to be used");
-        diagnostics.push(spec.diagnose(&At::of_stage(stage), fault));
-    }
 }
 
 fn with_nearest(fault: Diagnostic, name: &str, known: &BTreeSet<&str>) -> Diagnostic {

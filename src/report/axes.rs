@@ -65,7 +65,7 @@ stages:
   task:
     tokenize:
       tokenizer: encoder
-      splits: {{train: '${{task}}.jsonl', test: '${{task}}.jsonl'}}
+      splits: {{train: '${{task}}.jsonl', test: '${{task}}-test.jsonl'}}
       max_length: '${{length}}'
   text: {{tokenize: {{tokenizer: encoder, splits: {{train: t.txt}}, sample: '${{size}}x task'}}}}
   end-task: {{objective: {{classify: {{data: task}}}}}}

@@ -178,7 +178,10 @@ sweep: {use: [mean, replay], lr: [0.1, 0.2], seed: [0, 1]}
 ";
         let (spec, mut faults) = Spec::from_text(std::path::Path::new("p.yaml"), text, &[]);
         let outline = crate::plan::outline(&spec, &[], &mut faults);
-        let digests = outline.files().into_keys().map(|path| (path, crate::digest::Digest::of(b"")));
+        let digests = outline.files().into_keys().map(|path| {
+            let digest = crate::digest::Digest::of(path.to_string_lossy().as_bytes());
+            (path, digest)
+        });
         let plan = crate::plan::build(&outline, &digests.collect(), &mut faults);
         assert!(faults.is_empty(), "{faults:?}");
         let folder = tempfile::tempdir().expect("a folder");
