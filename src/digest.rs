@@ -29,10 +29,9 @@ impl Digest {
     /// The digest of a JSON value's canonical encoding, under a tag that keeps encodings of
     /// different purposes or versions apart.
     pub fn of_value(tag: &str, value: &Value) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        put(&mut hasher, b't', tag.as_bytes());
-        encode(&mut hasher, value);
-        Self(*hasher.finalize().as_bytes())
+        let mut encoding = Encoding::tagged(tag);
+        encoding.value(value);
+        encoding.digest()
     }
 
     /// The digest as bytes.
@@ -42,7 +41,12 @@ impl Digest {
 
     /// All 64 hexadecimal digits.
     pub fn hex(&self) -> String {
-        blake3::Hash::from_bytes(self.0).to_hex().to_string()
+        self.with_hex(str::to_owned)
+    }
+
+    /// What `f` makes of all 64 hexadecimal digits, without a text of their own.
+    pub fn with_hex<T>(&self, f: impl FnOnce(&str) -> T) -> T {
+        f(&blake3::Hash::from_bytes(self.0).to_hex())
     }
 
     /// The first ten hexadecimal digits, for people.
@@ -59,7 +63,7 @@ impl From<blake3::Hash> for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.hex())
+        self.with_hex(|hex| f.write_str(hex))
     }
 }
 
@@ -79,53 +83,111 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.hex())
+        self.with_hex(|hex| serializer.serialize_str(hex))
     }
 }
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Hex)
     }
 }
 
-fn put(hasher: &mut blake3::Hasher, tag: u8, bytes: &[u8]) {
-    hasher.update(&[tag]);
-    hasher.update(&(bytes.len() as u64).to_le_bytes());
-    hasher.update(bytes);
+struct Hex;
+
+impl serde::de::Visitor<'_> for Hex {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("64 hexadecimal digits")
+    }
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
+/// A value's canonical encoding, written part by part.
+///
 /// Every value is a one-byte type, a length, and that many bytes or members. Objects are in the order
-/// of their keys (`serde_json`'s map is a B-tree). A number's kind is part of it: 1 is not 1.0.
-fn encode(hasher: &mut blake3::Hasher, value: &Value) {
-    match value {
-        Value::Null => put(hasher, b'n', &[]),
-        Value::Bool(b) => put(hasher, b'b', &[u8::from(*b)]),
-        Value::Number(n) => {
-            if let Some(u) = n.as_u64() {
-                put(hasher, b'u', &u.to_le_bytes());
-            } else if let Some(i) = n.as_i64() {
-                put(hasher, b'i', &i.to_le_bytes());
-            } else {
-                let float = n.as_f64().unwrap_or(f64::NAN);
-                put(hasher, b'f', &float.to_bits().to_le_bytes());
+/// of their keys. A number's kind is part of it: 1 is not 1.0.
+#[derive(Clone, Debug, Default)]
+pub struct Encoding(Vec<u8>);
+
+impl Encoding {
+    /// An encoding under a tag (see [`Digest::of_value`]).
+    pub fn tagged(tag: &str) -> Self {
+        let mut encoding = Self(Vec::with_capacity(2048));
+        encoding.put(b't', tag.as_bytes());
+        encoding
+    }
+
+    /// Begins an object; so many fields follow, in the order of their names.
+    pub fn object(&mut self, fields: usize) {
+        self.put(b'o', &(fields as u64).to_le_bytes());
+    }
+
+    /// Begins an object's field; its value follows.
+    pub fn field(&mut self, name: &str) {
+        self.put(b'k', name.as_bytes());
+    }
+
+    /// A text.
+    pub fn text(&mut self, text: &str) {
+        self.put(b's', text.as_bytes());
+    }
+
+    /// A whole number.
+    pub fn number(&mut self, number: u64) {
+        self.put(b'u', &number.to_le_bytes());
+    }
+
+    /// What was encoded apart.
+    pub fn append(&mut self, other: &Self) {
+        self.0.extend_from_slice(&other.0);
+    }
+
+    /// Any value.
+    pub fn value(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.put(b'n', &[]),
+            Value::Bool(b) => self.put(b'b', &[u8::from(*b)]),
+            Value::Number(n) => {
+                if let Some(u) = n.as_u64() {
+                    self.number(u);
+                } else if let Some(i) = n.as_i64() {
+                    self.put(b'i', &i.to_le_bytes());
+                } else {
+                    let float = n.as_f64().unwrap_or(f64::NAN);
+                    self.put(b'f', &float.to_bits().to_le_bytes());
+                }
+            }
+            Value::String(s) => self.text(s),
+            Value::Array(items) => {
+                self.put(b'a', &(items.len() as u64).to_le_bytes());
+                for item in items {
+                    self.value(item);
+                }
+            }
+            // `serde_json`'s map is a B-tree.
+            Value::Object(fields) => {
+                self.object(fields.len());
+                for (name, field) in fields {
+                    self.field(name);
+                    self.value(field);
+                }
             }
         }
-        Value::String(s) => put(hasher, b's', s.as_bytes()),
-        Value::Array(items) => {
-            put(hasher, b'a', &(items.len() as u64).to_le_bytes());
-            for item in items {
-                encode(hasher, item);
-            }
-        }
-        Value::Object(fields) => {
-            put(hasher, b'o', &(fields.len() as u64).to_le_bytes());
-            for (name, field) in fields {
-                put(hasher, b'k', name.as_bytes());
-                encode(hasher, field);
-            }
-        }
+    }
+
+    /// The digest of all that was written.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.0)
+    }
+
+    fn put(&mut self, tag: u8, bytes: &[u8]) {
+        self.0.push(tag);
+        self.0.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(bytes);
     }
 }
 

@@ -21,7 +21,7 @@ pub use training::{
     Schedule, Similarity, Train, Weights,
 };
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Encoding};
 
 /// The format of keys. Raised when the encoding itself changes.
 pub const KEY_FORMAT: &str = "tartan-key-1";
@@ -123,15 +123,53 @@ impl Manifest {
 
     /// The stage's key.
     pub fn key(&self) -> Digest {
-        let inputs: serde_json::Map<String, Value> =
-            self.inputs.iter().map(|(role, digest)| (role.clone(), digest.hex().into())).collect();
-        let value = serde_json::json!({
-            "kind": self.kind,
-            "revision": self.revision,
-            "parameters": self.parameters,
-            "inputs": inputs,
-        });
-        Digest::of_value(KEY_FORMAT, &value)
+        let inputs = self.inputs.iter().map(|(role, digest)| (role.as_str(), *digest));
+        Head::of(&self.kind, self.revision, &self.parameters).key(inputs)
+    }
+}
+
+/// All of a manifest but its inputs, encoded: the part of a key that stages of the same action share.
+#[derive(Clone, Debug)]
+pub struct Head {
+    kind: String,
+    revision: u32,
+    parameters: Encoding,
+}
+
+impl Head {
+    /// The head of an action's manifest.
+    pub fn new(action: &Action) -> Self {
+        Self::of(action.kind(), action.revision(), &action.parameters())
+    }
+
+    fn of(kind: &str, revision: u32, parameters: &Value) -> Self {
+        let mut encoded = Encoding::default();
+        encoded.value(parameters);
+        Self { kind: kind.to_owned(), revision, parameters: encoded }
+    }
+
+    /// The key of a stage with these inputs, by role in the order of roles: that of its [`Manifest`].
+    pub fn key<'a>(&self, inputs: impl ExactSizeIterator<Item = (&'a str, Digest)>) -> Digest {
+        let mut encoding = Encoding::tagged(KEY_FORMAT);
+        encoding.object(4);
+        encoding.field("inputs");
+        encoding.object(inputs.len());
+        for (role, digest) in inputs {
+            encoding.field(role);
+            digest.with_hex(|hex| encoding.text(hex));
+        }
+        encoding.field("kind");
+        encoding.text(&self.kind);
+        encoding.field("parameters");
+        encoding.append(&self.parameters);
+        encoding.field("revision");
+        encoding.number(self.revision.into());
+        encoding.digest()
+    }
+
+    /// A digest that tells it from every other head.
+    pub fn digest(&self) -> Digest {
+        self.key([].into_iter())
     }
 }
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fault, encoders, out};
 use crate::diag::{Code, Diagnostic, Severity, nearest};
+use crate::digest::Digest;
 use crate::exec::{Status, known};
 use crate::plan::{self, NodeId, Plan};
 use crate::spec::{Source, Spec};
-use crate::store::Store;
+use crate::store::{Record, Store};
 
 /// Which pipeline, and how.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -258,6 +259,15 @@ impl Which {
 }
 
 impl Loaded {
+    /// The record of a result that was found in the store.
+    pub(super) fn record(&self, key: &Digest) -> Result<Record, Fault> {
+        let record = self.store.record(key)?;
+        record.ok_or_else(|| {
+            let message = format!("the result {} has just gone from the store", key.short());
+            Fault::failed(Code::System, message, None)
+        })
+    }
+
     /// The nodes of a stage, by its name in the pipeline or a node's display name.
     pub(super) fn nodes(&self, stage: &str) -> Result<Vec<NodeId>, Fault> {
         let ids: Vec<NodeId> = self

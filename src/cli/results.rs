@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     let records: Records = status
         .iter()
         .filter_map(|(id, status)| match status {
-            NodeStatus::Cached(record) => Some((id, (**record).clone())),
+            NodeStatus::Cached(artifacts) => Some((id, artifacts.clone())),
             _ => None,
         })
         .collect();

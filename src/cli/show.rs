@@ -23,15 +23,16 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     let (loaded, ids, status) = args.stage.look_up()?;
     for (i, id) in ids.into_iter().enumerate() {
         let node = loaded.plan.node(id);
-        let NodeStatus::Cached(record) = status.node(id) else {
+        let NodeStatus::Cached(artifacts) = status.node(id) else {
             out::note(format_args!(
                 "{}: no result yet; `tartan why {}` says what it waits for",
                 node.name, node.stage
             ));
             continue;
         };
+        let record = loaded.record(&artifacts.key)?;
         if args.json {
-            let text = serde_json::to_string(record).map_err(|error| {
+            let text = serde_json::to_string(&record).map_err(|error| {
                 Fault::failed(Code::System, format!("failed to write the record as JSON: {error}"), None)
             })?;
             out::line(text);
@@ -64,8 +65,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
             };
             out::line(format_args!("    {role:32} {}  {from}", digest.short()));
         }
-        provenance(record);
-        summary(&loaded, record)?;
+        provenance(&record);
+        summary(&loaded, &record)?;
     }
     Ok(Exit::Done)
 }

@@ -23,7 +23,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     for id in ids {
         let node = loaded.plan.node(id);
         match status.node(id) {
-            NodeStatus::Cached(record) => {
+            NodeStatus::Cached(artifacts) => {
+                let record = loaded.record(&artifacts.key)?;
                 let made = &record.provenance;
                 out::line(format_args!("{}: up to date", node.name));
                 out::line(format_args!(

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use crate::event::Event;
 use crate::plan::{NodeId, Plan};
-use crate::store::{Record, Store, StoreError};
+use crate::store::{Artifacts, Store, StoreError};
 
 pub use status::{NodeStatus, Status, known};
 pub use stop::Stop;
@@ -70,7 +70,7 @@ pub struct Outcome {
     /// Whether a signal stopped it before it was through.
     pub interrupted: bool,
     /// What each node that is done made.
-    pub outputs: BTreeMap<NodeId, Record>,
+    pub outputs: BTreeMap<NodeId, Artifacts>,
 }
 
 /// Why a run could not go on. A stage that fails is no such error: it is in the [`Outcome`].

@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use super::aftermath::{self, Harvest, Kept};
+use super::aftermath::{self, Harvest, Kept, Last};
 use super::pools::{self, Device, Pools};
 use super::status::{self, Found, NodeStatus};
 use super::stop::Stop;
@@ -24,8 +24,8 @@ use super::{ExecError, Options, Outcome};
 use crate::action::Manifest;
 use crate::digest::Digest;
 use crate::event::{Event, Failure, Level, Message};
-use crate::plan::{NodeId, Outputs, Plan};
-use crate::store::{Lock, Provenance, Record, Scratch, Store, StoreError};
+use crate::plan::{NodeId, Plan};
+use crate::store::{Artifacts, Lock, Provenance, Scratch, Store, StoreError};
 
 /// How often the loop looks up without news: for signals, deadlines and other processes' locks.
 const TICK: Duration = Duration::from_millis(50);
@@ -63,11 +63,21 @@ enum State {
     /// A worker runs, or its result is on the way into the store.
     Running,
     Done {
-        record: Box<Record>,
+        artifacts: Artifacts,
         ran: bool,
     },
     Failed,
     Skipped,
+}
+
+impl State {
+    /// The digest of an output, where the node is done and made it.
+    fn made(&self, file: &str) -> Option<Digest> {
+        match self {
+            Self::Done { artifacts, .. } => Some(artifacts.outputs.get(file)?.digest),
+            _ => None,
+        }
+    }
 }
 
 /// A node that is to run.
@@ -94,6 +104,7 @@ struct Schedule<'run, 'scope, 'env> {
     store: &'env Store,
     options: &'env Options,
     stop: &'env Stop,
+    last: &'env Last,
     on_event: &'run mut dyn FnMut(Event),
     scope: &'scope Scope<'scope, 'env>,
     sender: SyncSender<News>,
@@ -101,7 +112,6 @@ struct Schedule<'run, 'scope, 'env> {
     host: String,
 
     states: Vec<State>,
-    outputs: Outputs,
     looking: BTreeSet<NodeId>,
     ready: BTreeMap<NodeId, Task>,
     pools: Pools,
@@ -146,6 +156,7 @@ pub(super) fn run(
         jobs,
         threads,
     });
+    let last = Last::default();
     let outcome = std::thread::scope(|scope| {
         let (sender, news) = sync_channel(1024);
         let mut schedule = Schedule {
@@ -153,13 +164,13 @@ pub(super) fn run(
             store,
             options,
             stop,
+            last: &last,
             on_event: &mut *on_event,
             scope,
             sender,
             threads,
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             states: plan.ids().map(|id| State::Waiting(plan.needs(id).len())).collect(),
-            outputs: Outputs::new(),
             looking: plan.ids().filter(|&id| plan.needs(id).is_empty()).collect(),
             ready: BTreeMap::new(),
             pools: Pools::new(jobs, pools::gpus(options.device)),
@@ -225,9 +236,9 @@ impl Schedule<'_, '_, '_> {
     fn take_up(&mut self, nodes: Vec<NodeStatus>) {
         for (id, status) in self.plan.ids().zip(nodes) {
             match status {
-                NodeStatus::Cached(record) => {
+                NodeStatus::Cached(artifacts) => {
                     self.looking.remove(&id);
-                    self.cached(id, *record);
+                    self.cached(id, artifacts);
                 }
                 NodeStatus::Run(manifest) => {
                     self.looking.remove(&id);
@@ -242,15 +253,23 @@ impl Schedule<'_, '_, '_> {
     fn look_up(&mut self) {
         while !self.looking.is_empty() {
             let ids: Vec<NodeId> = std::mem::take(&mut self.looking).into_iter().collect();
-            let found = match status::look(self.plan, self.store, &self.outputs, &ids) {
+            let states = &self.states;
+            let made = |id: NodeId, file: &str| states[id.0].made(file);
+            let found = match status::look(self.plan, self.store, made, &ids) {
                 Ok(found) => found,
                 Err(error) => return self.give_up(error),
             };
-            for (id, Found { manifest, record }) in found {
-                match (manifest, record) {
-                    (None, _) => self.fail(id, None, self.missing_input(id)),
-                    (Some(_), Some(record)) if !self.is_forced(id, &record.key) => self.cached(id, record),
-                    (Some(manifest), _) => self.make_ready(id, manifest),
+            for (id, found) in found {
+                match found {
+                    Found::Cached(artifacts) if !self.is_forced(id, &artifacts.key) => {
+                        self.cached(id, artifacts);
+                    }
+                    Found::Cached(_) | Found::Nothing | Found::Unknown => {
+                        match self.plan.manifest(id, |id, file| self.states[id.0].made(file)) {
+                            Some(manifest) => self.make_ready(id, manifest),
+                            None => self.fail(id, None, self.missing_input(id)),
+                        }
+                    }
                 }
             }
         }
@@ -320,10 +339,10 @@ impl Schedule<'_, '_, '_> {
             let plan = self.plan;
             let action = &plan.node(id).action;
             let harvest = Harvest { action, manifest, provenance, scratch, lock };
-            let (store, sender) = (self.store, self.sender.clone());
+            let (store, last, sender) = (self.store, self.last, self.sender.clone());
             self.aside += 1;
             self.scope.spawn(move || {
-                let kept = aftermath::keep(store, harvest).map(Box::new);
+                let kept = aftermath::keep(store, last, harvest).map(Box::new);
                 // The loop waits for this, unless it panicked.
                 drop(sender.send(News::Kept(id, key, kept)));
             });
@@ -350,18 +369,17 @@ impl Schedule<'_, '_, '_> {
         }
         let (seconds, unchanged) = (kept.seconds, kept.unchanged);
         self.emit(Event::StageFinished { stage, key, seconds, unchanged });
-        self.done(id, kept.committed.record, true);
+        self.done(id, kept.committed.record.into(), true);
     }
 
-    fn cached(&mut self, id: NodeId, record: Record) {
-        self.emit(Event::StageCached { stage: self.plan.node(id).name.clone(), key: record.key });
-        self.done(id, record, false);
+    fn cached(&mut self, id: NodeId, artifacts: Artifacts) {
+        self.emit(Event::StageCached { stage: self.plan.node(id).name.clone(), key: artifacts.key });
+        self.done(id, artifacts, false);
     }
 
     /// A node's outputs are known: what waits for them comes nearer.
-    fn done(&mut self, id: NodeId, record: Record, ran: bool) {
+    fn done(&mut self, id: NodeId, artifacts: Artifacts, ran: bool) {
         let plan = self.plan;
-        self.outputs.insert(id, status::digests(&record));
         for dependent in plan.dependents(id) {
             if let State::Waiting(missing) = &mut self.states[dependent.0] {
                 *missing -= 1;
@@ -373,15 +391,15 @@ impl Schedule<'_, '_, '_> {
         }
         let folders = plan.node(id).deliver_to.clone();
         if !folders.is_empty() {
-            let (store, sender, record) = (self.store, self.sender.clone(), record.clone());
+            let (store, sender, artifacts) = (self.store, self.sender.clone(), artifacts.clone());
             self.aside += 1;
             self.scope.spawn(move || {
-                let written = aftermath::deliver(store, &record, folders);
+                let written = aftermath::deliver(store, &artifacts, folders);
                 // The loop waits for this, unless it panicked.
                 drop(sender.send(News::Delivered(id, written)));
             });
         }
-        self.states[id.0] = State::Done { record: Box::new(record), ran };
+        self.states[id.0] = State::Done { artifacts, ran };
     }
 
     fn delivered(&mut self, id: NodeId, result: Result<Vec<std::path::PathBuf>, StoreError>) {

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
+
 use crate::action::Manifest;
-use crate::plan::{Node, NodeId, Outputs, Plan};
-use crate::store::{Record, Store, StoreError};
+use crate::digest::Digest;
+use crate::plan::{Node, NodeId, Plan};
+use crate::store::{Artifacts, Store, StoreError};
 
 /// How a node stands.
 #[derive(Clone, Debug)]
 pub enum NodeStatus {
     /// Its result is in the store.
-    Cached(Box<Record>),
+    Cached(Artifacts),
     /// Its key is known, and has no result yet (or the node is forced): it would run.
     Run(Manifest),
     /// Its key depends on the outputs of these nodes, which are not known yet.
@@ -42,77 +45,81 @@ impl Status {
     pub(super) fn into_nodes(self) -> Vec<NodeStatus> {
         self.nodes
     }
+
+    /// The digest of what a node made, where its result is in the store.
+    fn made(&self, id: NodeId, file: &str) -> Option<Digest> {
+        match self.node(id) {
+            NodeStatus::Cached(artifacts) => Some(artifacts.outputs.get(file)?.digest),
+            _ => None,
+        }
+    }
 }
 
 /// Looks the whole plan up in the store without running anything. Nodes go level by level, each level in
 /// one look-up. Nodes of the stages in `force` count as not recorded.
 pub fn known(plan: &Plan, store: &Store, force: &BTreeSet<String>) -> Result<Status, StoreError> {
-    let mut outputs = Outputs::new();
     let mut missing: Vec<usize> = plan.ids().map(|id| plan.needs(id).len()).collect();
-    let mut nodes: Vec<NodeStatus> = plan.ids().map(|_| NodeStatus::Waits(vec![])).collect();
+    let mut status = Status { nodes: plan.ids().map(|_| NodeStatus::Waits(vec![])).collect() };
     let mut level: Vec<NodeId> = plan.ids().filter(|id| missing[id.0] == 0).collect();
     while !level.is_empty() {
         let mut next = vec![];
-        for (id, found) in look(plan, store, &outputs, &level)? {
-            nodes[id.0] = match found {
-                Found { record: Some(record), .. } if !forced(plan.node(id), force) => {
-                    outputs.insert(id, digests(&record));
+        for (id, found) in look(plan, store, |id, file| status.made(id, file), &level)? {
+            status.nodes[id.0] = match found {
+                Found::Cached(artifacts) if !forced(plan.node(id), force) => {
                     for dependent in plan.dependents(id) {
                         missing[dependent.0] -= 1;
                         if missing[dependent.0] == 0 {
                             next.push(dependent);
                         }
                     }
-                    NodeStatus::Cached(Box::new(record))
+                    NodeStatus::Cached(artifacts)
                 }
-                Found { manifest: Some(manifest), .. } => NodeStatus::Run(manifest),
-                Found { manifest: None, .. } => NodeStatus::Waits(vec![]),
+                Found::Cached(_) | Found::Nothing => {
+                    let manifest = plan.manifest(id, |id, file| status.made(id, file));
+                    manifest.map_or(NodeStatus::Waits(vec![]), NodeStatus::Run)
+                }
+                Found::Unknown => NodeStatus::Waits(vec![]),
             };
         }
         level = next;
     }
     for id in plan.ids() {
-        if let NodeStatus::Waits(on) = &mut nodes[id.0] {
+        if matches!(status.node(id), NodeStatus::Waits(_)) {
             // A node whose needs are all known waits for an output that its maker did not make.
             let needs = plan.needs(id);
-            let unknown: Vec<NodeId> =
-                needs.iter().copied().filter(|need| !outputs.contains_key(need)).collect();
-            *on = if unknown.is_empty() { needs } else { unknown };
+            let is_known = |need: &NodeId| matches!(status.node(*need), NodeStatus::Cached(_));
+            let unknown: Vec<NodeId> = needs.iter().copied().filter(|need| !is_known(need)).collect();
+            status.nodes[id.0] = NodeStatus::Waits(if unknown.is_empty() { needs } else { unknown });
         }
     }
-    Ok(Status { nodes })
+    Ok(status)
 }
 
 /// What the store knows of a node.
-pub(super) struct Found {
-    /// Absent where its makers did not make an output that it reads.
-    pub(super) manifest: Option<Manifest>,
-    pub(super) record: Option<Record>,
+pub(super) enum Found {
+    /// What its key made.
+    Cached(Artifacts),
+    /// Its key has no result.
+    Nothing,
+    /// It has no key, because its makers did not make an output that it reads.
+    Unknown,
 }
 
-/// Looks nodes up, all of whose needs are in `outputs`.
+/// Looks nodes up, all of whose needs are done; `made` gives the digest of a node's output.
 pub(super) fn look(
     plan: &Plan,
     store: &Store,
-    outputs: &Outputs,
+    made: impl Fn(NodeId, &str) -> Option<Digest> + Sync,
     ids: &[NodeId],
 ) -> Result<Vec<(NodeId, Found)>, StoreError> {
-    let manifests: Vec<(NodeId, Option<Manifest>)> =
-        ids.iter().map(|&id| (id, plan.manifest(id, outputs))).collect();
-    let keys: Vec<_> = manifests.iter().filter_map(|(_, manifest)| Some(manifest.as_ref()?.key())).collect();
-    let mut records = store.records(&keys)?.into_iter();
-    Ok(manifests
-        .into_iter()
-        .map(|(id, manifest)| {
-            let record = if manifest.is_some() { records.next().flatten() } else { None };
-            (id, Found { manifest, record })
-        })
-        .collect())
-}
-
-/// The digests of a record's outputs, by role.
-pub(super) fn digests(record: &Record) -> std::collections::BTreeMap<String, crate::digest::Digest> {
-    record.outputs.iter().map(|(role, output)| (role.clone(), output.digest)).collect()
+    let keys: Vec<Option<Digest>> = ids.par_iter().map(|&id| plan.key(id, &made)).collect();
+    let known: Vec<Digest> = keys.iter().flatten().copied().collect();
+    let mut artifacts = store.look_up(&known)?.into_iter();
+    let found = keys.into_iter().map(|key| match key {
+        Some(_) => artifacts.next().flatten().map_or(Found::Nothing, Found::Cached),
+        None => Found::Unknown,
+    });
+    Ok(ids.iter().copied().zip(found).collect())
 }
 
 /// Whether the user wants the node to run whatever is recorded.

@@ -130,7 +130,8 @@ fn a_chain_runs_in_order_and_then_never_again() {
     let bench = Bench::new();
     let first = bench.run(&chain());
     assert_eq!((first.counts(), bench.take_ran()), ([3, 0, 0, 0], vec!["a".into(), "b".into(), "c".into()]));
-    let record = &first.outcome.outputs[&NodeId(2)];
+    let key = first.outcome.outputs[&NodeId(2)].key;
+    let record = bench.store.record(&key).expect("record").expect("is there");
     assert_eq!(record.provenance.stage, "c");
     assert_eq!(record.provenance.peak_memory, Some(1000));
     assert_eq!(record.provenance.versions.keys().collect::<Vec<_>>(), ["fake", "tartan"]);

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-use serde_json::json;
+use std::sync::Arc;
 
 use super::checks::check_test_splits;
 use super::outline::{Outline, encoder_files};
 use super::{Input, Node, NodeId, Plan};
-use crate::action::{Action, Export, Fetch, roles};
+use crate::action::{Action, Export, Fetch, Head, roles};
 use crate::diag::{Code, Diagnostic};
-use crate::digest::Digest;
-use crate::spec::{Block, Point, Ref, Remote, Source, Spec, SplitFile};
+use crate::digest::{Digest, Encoding};
+use crate::spec::{Block, Point, Ref, Remote, Source, Spec, SplitFile, Stages};
 
 /// Builds the plan. `digests` holds every file of [`Outline::files`]; a file that it lacks is a fault of
 /// the caller and leaves the stage out. Stages that do the same with the same inputs become one node,
@@ -25,18 +24,21 @@ pub fn build(
         spec: outline.spec,
         digests,
         plan: Plan::new(&outline.spec.name),
+        heads: BTreeMap::new(),
         by_recipe: BTreeMap::new(),
         recipes: vec![],
         folders: BTreeMap::new(),
     };
-    for (index, needed) in outline.needed.iter().enumerate() {
-        let mut here = BTreeMap::new();
-        for name in needed {
-            if let Some(id) = builder.add(index, name, &here, diagnostics) {
-                here.insert(*name, id);
-            }
+    for ((index, point), needed) in outline.spec.points.iter().enumerate().zip(&outline.needed) {
+        let mut here = Here { stages: &point.stages, nodes: vec![None; point.stages.len()] };
+        for &position in needed {
+            here.nodes[position] = builder.add(index, position, &here, diagnostics);
         }
-        builder.plan.points.push(here.into_iter().map(|(name, id)| (name.to_owned(), id)).collect());
+        let nodes = here.nodes.iter().enumerate().filter_map(|(position, id)| {
+            let (name, _) = point.stages.at(position);
+            Some((name.to_owned(), (*id)?))
+        });
+        builder.plan.points.push(nodes.collect());
     }
     let Builder { mut plan, folders, .. } = builder;
     name_nodes(&mut plan, outline.spec);
@@ -49,6 +51,8 @@ struct Builder<'a> {
     spec: &'a Spec,
     digests: &'a BTreeMap<PathBuf, Digest>,
     plan: Plan,
+    /// The head of each block's action, and its digest. Points share blocks.
+    heads: BTreeMap<*const Block, (Arc<Head>, Digest)>,
     /// Nodes by their recipe: what they do and what all that they need does, down to the files.
     by_recipe: BTreeMap<Digest, NodeId>,
     recipes: Vec<Digest>,
@@ -56,18 +60,29 @@ struct Builder<'a> {
     folders: BTreeMap<PathBuf, Vec<(NodeId, &'a Source)>>,
 }
 
-type Here<'a> = BTreeMap<&'a str, NodeId>;
+/// The stages of a sweep point, and the nodes of those that are in the plan already.
+struct Here<'a> {
+    stages: &'a Stages,
+    nodes: Vec<Option<NodeId>>,
+}
+
+impl Here<'_> {
+    fn node(&self, stage: &str) -> Option<NodeId> {
+        self.nodes[self.stages.position(stage)?]
+    }
+}
 
 impl<'a> Builder<'a> {
     fn add(
         &mut self,
         index: usize,
-        name: &str,
-        here: &Here<'a>,
+        position: usize,
+        here: &Here,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<NodeId> {
-        let point = &self.spec.points[index];
-        let block = &point.stages[name];
+        let point: &'a Point = &self.spec.points[index];
+        let (name, shared) = point.stages.at(position);
+        let block: &'a Block = shared;
         let mut inputs = Inputs { here, found: BTreeMap::new(), complete: true };
         let mut objective_names = vec![];
         let mut checkpoint = None;
@@ -132,8 +147,8 @@ impl<'a> Builder<'a> {
             Block::Export { model, to } => {
                 inputs.model("model", model, point);
                 let encoder = root_encoder(point, model)?;
-                inputs.output(roles::TOKENIZER, &encoder, roles::TOKENIZER);
-                inputs.output(roles::VOCABULARY, &encoder, roles::VOCABULARY);
+                inputs.output(roles::TOKENIZER, encoder, roles::TOKENIZER);
+                inputs.output(roles::VOCABULARY, encoder, roles::VOCABULARY);
                 deliver_to = to.as_ref();
                 Action::Export(Export {})
             }
@@ -152,7 +167,9 @@ impl<'a> Builder<'a> {
             checkpoint,
             deliver_to: vec![],
         };
-        let id = self.place(index, node);
+        let head =
+            self.heads.entry(std::ptr::from_ref(block)).or_insert_with(|| headed(&node.action)).clone();
+        let id = self.place(index, node, head);
         if let Some(to) = deliver_to {
             self.deliver(id, to);
         }
@@ -160,17 +177,17 @@ impl<'a> Builder<'a> {
     }
 
     /// Puts a node of a sweep point into the plan, unless one of the same recipe is there.
-    fn place(&mut self, index: usize, node: Node) -> NodeId {
-        let (recipe, checkpoint) = (self.recipe(&node.action, &node.inputs), node.checkpoint);
+    fn place(&mut self, index: usize, node: Node, (head, digest): (Arc<Head>, Digest)) -> NodeId {
+        let (recipe, checkpoint) = (self.recipe(digest, &node.inputs), node.checkpoint);
         let id = if let Some(id) = self.by_recipe.get(&recipe) {
             *id
         } else {
-            let id = self.plan.add(node);
+            let id = self.plan.add_headed(node, Some(head));
             self.by_recipe.insert(recipe, id);
             self.recipes.push(recipe);
             id
         };
-        let node = self.plan.node_mut(id);
+        let node = self.plan.weight_mut(id);
         node.checkpoint = node.checkpoint.or(checkpoint);
         if node.points.last() != Some(&index) {
             node.points.push(index);
@@ -198,21 +215,20 @@ impl<'a> Builder<'a> {
     /// The node that fetches a file: one for each digest, whatever URLs are said to have it.
     fn fetch(&mut self, index: usize, remote: &Remote) -> NodeId {
         let stage = name_of(&remote.url);
-        let id = self.place(
-            index,
-            Node {
-                name: format!("fetch {stage}"),
-                stage,
-                points: vec![],
-                action: Action::Fetch(Fetch { pin: remote.pin.clone() }),
-                inputs: BTreeMap::new(),
-                objective_names: vec![],
-                urls: vec![],
-                checkpoint: None,
-                deliver_to: vec![],
-            },
-        );
-        let urls = &mut self.plan.node_mut(id).urls;
+        let node = Node {
+            name: format!("fetch {stage}"),
+            stage,
+            points: vec![],
+            action: Action::Fetch(Fetch { pin: remote.pin.clone() }),
+            inputs: BTreeMap::new(),
+            objective_names: vec![],
+            urls: vec![],
+            checkpoint: None,
+            deliver_to: vec![],
+        };
+        let head = headed(&node.action);
+        let id = self.place(index, node, head);
+        let urls = &mut self.plan.weight_mut(id).urls;
         if !urls.contains(&remote.url) {
             urls.push(remote.url.clone());
         }
@@ -220,7 +236,7 @@ impl<'a> Builder<'a> {
     }
 
     fn deliver(&mut self, id: NodeId, to: &'a Source) {
-        let node = self.plan.node_mut(id);
+        let node = self.plan.weight_mut(id);
         if !node.deliver_to.contains(&to.path) {
             node.deliver_to.push(to.path.clone());
         }
@@ -231,36 +247,44 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn recipe(&self, action: &Action, inputs: &BTreeMap<String, Input>) -> Digest {
-        let inputs: serde_json::Map<String, serde_json::Value> = inputs
-            .iter()
-            .map(|(role, input)| {
-                let value = match input {
-                    Input::File { digest, .. } => json!(digest.hex()),
-                    Input::Output { node, file } => json!([self.recipe_of(*node, file), file]),
-                };
-                (role.clone(), value)
-            })
-            .collect();
-        let value = json!([action.kind(), action.revision(), action.parameters(), inputs]);
-        Digest::of_value("tartan-recipe-1", &value)
+    /// The recipe of an action (by its head) over inputs.
+    fn recipe(&self, head: Digest, inputs: &BTreeMap<String, Input>) -> Digest {
+        let mut encoding = Encoding::tagged("tartan-recipe-2");
+        head.with_hex(|hex| encoding.text(hex));
+        encoding.object(inputs.len());
+        for (role, input) in inputs {
+            encoding.field(role);
+            match input {
+                Input::File { digest, .. } => digest.with_hex(|hex| encoding.text(hex)),
+                Input::Output { node, file } => {
+                    encoding.field(file);
+                    self.recipe_of(*node, file).with_hex(|hex| encoding.text(hex));
+                }
+            }
+        }
+        encoding.digest()
     }
 
     /// What an output is made from. An encoder's tokenizer and vocabulary come from two of its files alone,
     /// so encoders that differ in their seed or weights share all that is tokenised.
-    fn recipe_of(&self, node: NodeId, file: &str) -> String {
+    fn recipe_of(&self, node: NodeId, file: &str) -> Digest {
         let whole = self.recipes[node.0];
         let maker = self.plan.node(node);
         if !matches!(maker.action, Action::Encoder(_))
             || ![roles::TOKENIZER, roles::VOCABULARY].contains(&file)
         {
-            return whole.hex();
+            return whole;
         }
-        let digest = |role: &str| match maker.inputs.get(role) {
-            Some(Input::File { digest, .. }) => digest.hex(),
-            _ => whole.hex(),
-        };
-        format!("encoder {} {} {}", maker.action.revision(), digest(roles::CONFIG), digest(roles::TOKENIZER))
+        let mut encoding = Encoding::tagged("tartan-recipe-of-tokenizer-1");
+        encoding.number(maker.action.revision().into());
+        for role in [roles::CONFIG, roles::TOKENIZER] {
+            let digest = match maker.inputs.get(role) {
+                Some(Input::File { digest, .. }) => *digest,
+                _ => whole,
+            };
+            digest.with_hex(|hex| encoding.text(hex));
+        }
+        encoding.digest()
     }
 
     /// An objective's tokens must be those of the tokenizer that its model was made for.
@@ -275,7 +299,7 @@ impl<'a> Builder<'a> {
             Block::Encoder { folder, .. } => self.digests.get(&folder.path.join(roles::TOKENIZER)),
             _ => None,
         };
-        let (Some(of_model), Some(of_data)) = (tokenizer(&model), tokenizer(data)) else { return };
+        let (Some(of_model), Some(of_data)) = (tokenizer(model), tokenizer(data)) else { return };
         if of_model != of_data {
             let fault = Diagnostic::error(Code::OtherTokenizer, format!(
                 "the tokens of `{}` come from the tokenizer of `{}`, and the model starts from `{}`, which has another",
@@ -287,14 +311,21 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// The head of an action, and its digest.
+fn headed(action: &Action) -> (Arc<Head>, Digest) {
+    let head = Head::new(action);
+    let digest = head.digest();
+    (Arc::new(head), digest)
+}
+
 /// The inputs of one node, as they are found.
-struct Inputs<'a, 'b> {
-    here: &'b Here<'a>,
+struct Inputs<'a> {
+    here: &'a Here<'a>,
     found: BTreeMap<String, Input>,
     complete: bool,
 }
 
-impl Inputs<'_, '_> {
+impl Inputs<'_> {
     fn file(&mut self, role: &str, path: &std::path::Path, name: &str, digests: &BTreeMap<PathBuf, Digest>) {
         match digests.get(path) {
             Some(digest) => {
@@ -306,9 +337,9 @@ impl Inputs<'_, '_> {
     }
 
     fn output(&mut self, role: &str, of: &Ref, file: &str) {
-        match self.here.get(of.stage.as_str()) {
+        match self.here.node(&of.stage) {
             Some(node) => {
-                self.found.insert(role.to_owned(), Input::Output { node: *node, file: file.to_owned() });
+                self.found.insert(role.to_owned(), Input::Output { node, file: file.to_owned() });
             }
             None => self.complete = false,
         }
@@ -356,12 +387,12 @@ fn tokenizer_of<'a>(point: &'a Point, data: &Ref) -> Option<&'a Ref> {
 }
 
 /// The encoder that a model starts from, through all its train stages.
-fn root_encoder(point: &Point, model: &Ref) -> Option<Ref> {
+fn root_encoder<'a>(point: &'a Point, model: &'a Ref) -> Option<&'a Ref> {
     let mut model = model;
     // At most as many steps as stages: a circle has been reported already.
     for _ in 0..=point.stages.len() {
         match point.stages.get(&model.stage)? {
-            Block::Encoder { .. } => return Some(model.clone()),
+            Block::Encoder { .. } => return Some(model),
             Block::Train { init, .. } => model = init,
             _ => return None,
         }
@@ -436,7 +467,7 @@ fn name_nodes(plan: &mut Plan, spec: &Spec) {
         }
         if stage.contains('/') {
             for id in ids {
-                let node = plan.node_mut(id);
+                let node = plan.weight_mut(id);
                 if let Action::Fetch(Fetch { pin }) = &node.action {
                     node.stage = format!("{stage}@{}", &pin.hex()[..8]);
                     node.name = format!("fetch {}", node.stage);
@@ -444,27 +475,31 @@ fn name_nodes(plan: &mut Plan, spec: &Spec) {
             }
             continue;
         }
+        let value = |point: &usize, var: usize| spec.points[*point].values[var].as_str();
+        let points = |id: &NodeId| plan.node(*id).points.iter();
+        // A variable tells nodes apart where they do not all have the same value of it.
+        let telling: Vec<usize> = (0..spec.swept.len())
+            .filter(|var| {
+                let mut values = ids.iter().flat_map(points).map(|point| value(point, *var));
+                values.next().is_some_and(|first| values.any(|other| other != first))
+            })
+            .collect();
         let mut names = vec![];
-        for &id in &ids {
-            let points = &plan.node(id).points;
+        for id in &ids {
             let mut pairs = vec![];
-            for (var, swept) in spec.swept.iter().enumerate() {
-                let value = |point: &usize| &spec.points[*point].values[var];
-                let first = value(&points[0]);
-                let alike = points.iter().all(|point| value(point) == first);
-                let telling =
-                    ids.iter().any(|other| plan.node(*other).points.iter().any(|p| value(p) != first));
-                if alike && telling {
-                    pairs.push(format!("{swept}={first}"));
+            for &var in &telling {
+                let mut values = points(id).map(|point| value(point, var));
+                let Some(first) = values.next() else { continue };
+                if values.all(|other| other == first) {
+                    pairs.push(format!("{}={first}", spec.swept[var]));
                 }
             }
-            names.push((
-                id,
-                if pairs.is_empty() { stage.clone() } else { format!("{stage} ({})", pairs.join(", ")) },
-            ));
+            let name =
+                if pairs.is_empty() { stage.clone() } else { format!("{stage} ({})", pairs.join(", ")) };
+            names.push((*id, name));
         }
         for (id, name) in names {
-            plan.node_mut(id).name = name;
+            plan.weight_mut(id).name = name;
         }
     }
 }

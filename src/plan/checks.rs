@@ -28,9 +28,8 @@ const MODEL_TYPES: [&str; 4] = ["bert", "roberta", "camembert", "xlm-roberta"];
 /// stages are named through variables: the file as it stands, or other values, may need them.
 pub fn unneeded(spec: &Spec) -> Vec<Diagnostic> {
     let outline = outline(spec, &[], &mut vec![]);
-    let needed: BTreeSet<&str> = outline.needed.iter().flatten().copied().collect();
-    let all: BTreeSet<&str> =
-        spec.points.iter().flat_map(|point| point.stages.keys()).map(String::as_str).collect();
+    let needed = outline.points().flat_map(|(_, needed)| needed.into_iter().map(|(name, _)| name));
+    let (needed, all): (BTreeSet<&str>, BTreeSet<&str>) = (needed.collect(), spec.stage_names());
     let built = |at: &At| spec.place(at).is_some_and(|place| place.source.contains("${"));
     let mut named = spec.points.iter().take(1).flat_map(|point| point.stages.values()).flat_map(names);
     if needed.len() == all.len()
@@ -51,9 +50,9 @@ pub fn unneeded(spec: &Spec) -> Vec<Diagnostic> {
 /// The folders of the needed encoders, and whether the tokenizer of each must have a mask token.
 pub fn encoders<'a>(outline: &Outline<'a>) -> BTreeMap<&'a Path, bool> {
     let mut folders = BTreeMap::new();
-    for (point, needed) in outline.spec.points.iter().zip(&outline.needed) {
-        for &name in needed {
-            match &point.stages[name] {
+    for (point, needed) in outline.points() {
+        for (_, block) in needed {
+            match block {
                 Block::Encoder { folder, .. } => {
                     folders.entry(folder.path.as_path()).or_insert(false);
                 }
@@ -79,13 +78,13 @@ pub fn check_encoders(
     let spec = outline.spec;
     // The same stage with the same encoder is told of once, however many sweep points have it.
     let mut told: BTreeSet<(&str, &Path)> = BTreeSet::new();
-    for (point, needed) in spec.points.iter().zip(&outline.needed) {
+    for (point, needed) in outline.points() {
         let encoder = |of: &Ref| match point.stages.get(&of.stage) {
             Some(Block::Encoder { folder, .. }) => Some((folder, facts.get(&folder.path)?)),
             _ => None,
         };
-        for &name in needed {
-            let found = match &point.stages[name] {
+        for (name, block) in needed {
+            let found = match block {
                 Block::Encoder { folder, .. } => facts
                     .get(&folder.path)
                     .and_then(|facts| Some((folder, of_unknown_type(facts, folder)?, folder.at.clone()))),
@@ -174,10 +173,10 @@ pub(super) fn check_test_splits(
     let spec = outline.spec;
     // Told of once for each use, however many stages train on it.
     let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for (point, needed) in spec.points.iter().zip(&outline.needed) {
+    for (point, needed) in outline.points() {
         let mut tests: BTreeMap<Content, (&str, &SplitFile)> = BTreeMap::new();
-        for &name in needed {
-            if let Block::Tokenize { splits, .. } = &point.stages[name]
+        for &(name, block) in &needed {
+            if let Block::Tokenize { splits, .. } = block
                 && let Some(file) = splits.get("test")
                 && let Some(content) = Content::of(file, digests)
             {
@@ -187,8 +186,8 @@ pub(super) fn check_test_splits(
         if tests.is_empty() {
             continue;
         }
-        for &name in needed {
-            let Block::Train { end_task, auxiliary, .. } = &point.stages[name] else { continue };
+        for &(name, block) in &needed {
+            let Block::Train { end_task, auxiliary, .. } = block else { continue };
             // An auxiliary objective's dev split is read by nobody.
             let read = end_task.iter().flat_map(|of| [(of, "train"), (of, "dev")]);
             for (objective, split) in read.chain(auxiliary.iter().map(|of| (of, "train"))) {

@@ -9,8 +9,9 @@ mod build;
 mod checks;
 mod outline;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use build::build;
 pub use checks::{EncoderFacts, check_encoders, encoders, unneeded};
@@ -18,7 +19,7 @@ pub use outline::{Outline, outline};
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::action::{Action, Checkpoint, Manifest};
+use crate::action::{Action, Checkpoint, Head, Manifest};
 use crate::digest::Digest;
 
 /// A node of a plan. Ids count up in an order in which every node comes after those it needs.
@@ -70,9 +71,6 @@ pub struct Node {
     pub deliver_to: Vec<PathBuf>,
 }
 
-/// The digests of what each node that is done made, by role.
-pub type Outputs = BTreeMap<NodeId, BTreeMap<String, Digest>>;
-
 /// Every stage that the targets need.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -81,17 +79,24 @@ pub struct Plan {
     /// For each sweep point, the node of each stage that is needed there.
     pub points: Vec<BTreeMap<String, NodeId>>,
     graph: DiGraph<Node, ()>,
+    /// Of each node, where it is known: nodes of one action share it.
+    heads: Vec<Option<Arc<Head>>>,
 }
 
 impl Plan {
     /// An empty plan of the pipeline.
     pub fn new(pipeline: &str) -> Self {
-        Self { pipeline: pipeline.to_owned(), points: vec![], graph: DiGraph::new() }
+        Self { pipeline: pipeline.to_owned(), points: vec![], graph: DiGraph::new(), heads: vec![] }
     }
 
     /// Adds a node. Every node it reads from must be there already.
     pub fn add(&mut self, node: Node) -> NodeId {
-        let needs: Vec<NodeId> = node
+        self.add_headed(node, None)
+    }
+
+    /// [`add`](Self::add), where the head of the node's manifest is known.
+    fn add_headed(&mut self, node: Node, head: Option<Arc<Head>>) -> NodeId {
+        let needs: BTreeSet<NodeId> = node
             .inputs
             .values()
             .filter_map(|input| match input {
@@ -101,8 +106,9 @@ impl Plan {
             .collect();
         let index = self.graph.add_node(node);
         for need in needs {
-            self.graph.update_edge(NodeIndex::new(need.0), index, ());
+            self.graph.add_edge(NodeIndex::new(need.0), index, ());
         }
+        self.heads.push(head);
         NodeId(index.index())
     }
 
@@ -128,6 +134,12 @@ impl Plan {
 
     /// A node, to change.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        self.heads[id.0] = None;
+        self.weight_mut(id)
+    }
+
+    /// A node, to change in all but its action.
+    fn weight_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.graph[NodeIndex::new(id.0)]
     }
 
@@ -141,22 +153,36 @@ impl Plan {
         self.neighbours(id, Direction::Outgoing)
     }
 
-    /// The node's manifest, once every output that it reads is known. An output that its maker did not
-    /// make counts as unknown.
-    pub fn manifest(&self, id: NodeId, outputs: &Outputs) -> Option<Manifest> {
-        let node = self.node(id);
-        let inputs = node
-            .inputs
-            .iter()
-            .map(|(role, input)| {
-                let digest = match input {
-                    Input::File { digest, .. } => *digest,
-                    Input::Output { node, file } => *outputs.get(node)?.get(file)?,
-                };
-                Some((role.clone(), digest))
-            })
-            .collect::<Option<_>>()?;
-        Some(Manifest::new(&node.action, inputs))
+    /// The node's manifest, once every output that it reads is known: `made` gives the digest of a node's
+    /// output by its role. An output that its maker did not make counts as unknown.
+    pub fn manifest(&self, id: NodeId, made: impl Fn(NodeId, &str) -> Option<Digest>) -> Option<Manifest> {
+        let inputs = self.inputs(id, made).map(|input| input.map(|(role, digest)| (role.to_owned(), digest)));
+        Some(Manifest::new(&self.node(id).action, inputs.collect::<Option<_>>()?))
+    }
+
+    /// The key of the node's [`manifest`](Self::manifest).
+    pub fn key(&self, id: NodeId, made: impl Fn(NodeId, &str) -> Option<Digest>) -> Option<Digest> {
+        let inputs: Vec<(&str, Digest)> = self.inputs(id, made).collect::<Option<_>>()?;
+        let inputs = inputs.into_iter();
+        Some(match &self.heads[id.0] {
+            Some(head) => head.key(inputs),
+            None => Head::new(&self.node(id).action).key(inputs),
+        })
+    }
+
+    /// The digests of the node's inputs, in the order of their roles.
+    fn inputs(
+        &self,
+        id: NodeId,
+        made: impl Fn(NodeId, &str) -> Option<Digest>,
+    ) -> impl Iterator<Item = Option<(&str, Digest)>> {
+        self.node(id).inputs.iter().map(move |(role, input)| {
+            let digest = match input {
+                Input::File { digest, .. } => Some(*digest),
+                Input::Output { node, file } => made(*node, file),
+            };
+            digest.map(|digest| (role.as_str(), digest))
+        })
     }
 
     fn neighbours(&self, id: NodeId, direction: Direction) -> Vec<NodeId> {

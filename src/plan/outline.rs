@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::action;
 use crate::diag::{Code, Diagnostic};
@@ -12,8 +13,8 @@ use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFi
 /// The stages to have, point by point.
 pub struct Outline<'a> {
     pub(super) spec: &'a Spec,
-    /// For each point, the needed stages, each after those it names.
-    pub(super) needed: Vec<Vec<&'a str>>,
+    /// For each point, the places of the needed stages, each after those it names.
+    pub(super) needed: Vec<Vec<usize>>,
 }
 
 /// What a stage's field wants to be named.
@@ -59,6 +60,9 @@ impl Wanted {
     }
 }
 
+/// Stages that a block names and that are still to be visited.
+type Named<'a> = std::vec::IntoIter<(&'a Ref, Wanted)>;
+
 /// Every stage a block names, and what it must be.
 pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
     match block {
@@ -84,8 +88,7 @@ pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
 /// Outlines what `targets` need; without targets, what the file's `targets` need, or every `evaluate`
 /// and `export` stage, or else every stage that no other names. Faults go to `diagnostics`.
 pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Diagnostic>) -> Outline<'a> {
-    let known: BTreeSet<&str> =
-        spec.points.iter().flat_map(|point| point.stages.keys().map(String::as_str)).collect();
+    let known = spec.stage_names();
     for target in targets.iter().filter(|target| !known.contains(target.as_str())) {
         diagnostics.push(with_nearest(
             Diagnostic::error(Code::UnknownStage, format!("unknown stage `{target}`")),
@@ -110,16 +113,14 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
     // of other points); only one that never can is a fault.
     let mut unneeded: BTreeMap<String, (usize, Diagnostic)> = BTreeMap::new();
     for (index, point) in spec.points.iter().enumerate() {
-        let roots = roots(spec, point, targets);
-        let mut walk =
-            Walk { spec, index, point, done: BTreeSet::new(), path: vec![], order: vec![], faults: vec![] };
-        for root in roots {
+        let mut walk = Walk::new(spec, index, point);
+        for root in roots(spec, point, targets) {
             walk.visit(root);
         }
         let order = std::mem::take(&mut walk.order);
         diagnostics.append(&mut walk.faults);
-        for name in point.stages.keys() {
-            walk.visit(name);
+        for position in 0..point.stages.len() {
+            walk.visit(position);
         }
         for fault in walk.faults {
             let slot = unneeded.entry(fault.to_string()).or_insert((0, fault));
@@ -133,28 +134,44 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
     Outline { spec, needed }
 }
 
-impl Outline<'_> {
+impl<'a> Outline<'a> {
+    /// Each point with its needed stages, each after those it names.
+    pub(super) fn points(&self) -> impl Iterator<Item = (&'a Point, Vec<(&'a str, &'a Block)>)> {
+        self.spec.points.iter().zip(&self.needed).map(|(point, needed)| {
+            let stage = |position: &usize| {
+                let (name, block) = point.stages.at(*position);
+                (name, &**block)
+            };
+            (point, needed.iter().map(stage).collect())
+        })
+    }
+
     /// Whether a stage is needed at a sweep point.
     pub fn needs(&self, point: usize, stage: &str) -> bool {
-        self.needed.get(point).is_some_and(|stages| stages.contains(&stage))
+        let position = self.spec.points.get(point).and_then(|point| point.stages.position(stage));
+        position.is_some_and(|position| self.needed[point].contains(&position))
     }
 
     /// The files that the needed stages read, each once, with where the pipeline names it.
     pub fn files(&self) -> BTreeMap<PathBuf, Source> {
         let needed = self.spec.points.iter().zip(&self.needed);
-        collect(needed.flat_map(|(point, needed)| needed.iter().map(|name| &point.stages[*name])))
+        collect(needed.flat_map(|(point, needed)| needed.iter().map(|position| point.stages.at(*position).1)))
     }
 
     /// The files that any stage reads. Where some blocks have faults, what is needed is not known, and their
     /// faults should not hide those of files.
     pub fn all_files(&self) -> BTreeMap<PathBuf, Source> {
-        collect(self.spec.points.iter().flat_map(|point| point.stages.values()))
+        let stages = |point: &'a Point| (0..point.stages.len()).map(|position| point.stages.at(position).1);
+        collect(self.spec.points.iter().flat_map(stages))
     }
 }
 
-fn collect<'a>(blocks: impl Iterator<Item = &'a Block>) -> BTreeMap<PathBuf, Source> {
+fn collect<'a>(blocks: impl Iterator<Item = &'a Arc<Block>>) -> BTreeMap<PathBuf, Source> {
     let mut files = BTreeMap::new();
-    for (path, source) in blocks.flat_map(block_files) {
+    // Points share blocks.
+    let mut seen = BTreeSet::new();
+    for (path, source) in blocks.filter(|block| seen.insert(Arc::as_ptr(block))).flat_map(|b| block_files(b))
+    {
         files.entry(path).or_insert(source);
     }
     files
@@ -244,82 +261,98 @@ fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostic
     diagnostics.extend(found.map(|(stage, fault)| spec.diagnose(&stage.at, fault)));
 }
 
-fn roots<'a>(spec: &'a Spec, point: &'a Point, targets: &[String]) -> Vec<&'a str> {
-    let own = |name: &str| point.stages.get_key_value(name).map(|(name, _)| name.as_str());
+/// The places of the stages to begin with.
+fn roots(spec: &Spec, point: &Point, targets: &[String]) -> Vec<usize> {
+    let stages = &point.stages;
     if !targets.is_empty() {
-        return targets.iter().filter_map(|target| own(target)).collect();
+        return targets.iter().filter_map(|target| stages.position(target)).collect();
     }
     if !spec.targets.is_empty() {
-        return spec.targets.iter().filter_map(|(target, _)| own(target)).collect();
+        return spec.targets.iter().filter_map(|(target, _)| stages.position(target)).collect();
     }
-    let results: Vec<&str> = point
-        .stages
-        .iter()
-        .filter(|(_, block)| matches!(block, Block::Evaluate { .. } | Block::Export { .. }))
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let all = || 0..stages.len();
+    let is_result =
+        |position: &usize| matches!(**stages.at(*position).1, Block::Evaluate { .. } | Block::Export { .. });
+    let results: Vec<usize> = all().filter(is_result).collect();
     if !results.is_empty() {
         return results;
     }
-    let named: BTreeSet<&str> =
-        point.stages.values().flat_map(names).map(|(named, _)| named.stage.as_str()).collect();
-    let free: Vec<&str> =
-        point.stages.keys().map(String::as_str).filter(|name| !named.contains(name)).collect();
+    let named: BTreeSet<usize> =
+        stages.values().flat_map(names).filter_map(|(named, _)| stages.position(&named.stage)).collect();
+    let free: Vec<usize> = all().filter(|position| !named.contains(position)).collect();
     // All in a circle: walk from anywhere, to say so.
-    if free.is_empty() { point.stages.keys().map(String::as_str).collect() } else { free }
+    if free.is_empty() { all().collect() } else { free }
 }
 
-/// Walks a point's stages, each after those it names.
+/// Walks a point's stages, each after those it names. Stages go by their places.
 struct Walk<'a> {
     spec: &'a Spec,
     index: usize,
     point: &'a Point,
-    done: BTreeSet<&'a str>,
-    path: Vec<&'a str>,
-    order: Vec<&'a str>,
+    state: Vec<Visit>,
+    path: Vec<usize>,
+    order: Vec<usize>,
     faults: Vec<Diagnostic>,
 }
 
+/// How far the walk has come with a stage.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visit {
+    New,
+    OnPath,
+    Done,
+}
+
 impl<'a> Walk<'a> {
+    fn new(spec: &'a Spec, index: usize, point: &'a Point) -> Self {
+        let state = vec![Visit::New; point.stages.len()];
+        Self { spec, index, point, state, path: vec![], order: vec![], faults: vec![] }
+    }
+
     /// Depth first, with a stack of its own: a chain of stages may be as long as the file.
-    fn visit(&mut self, root: &'a str) {
-        let mut stack = vec![(root, 0_usize)];
-        while let Some((name, next)) = stack.pop() {
-            if next == 0 {
-                if self.done.contains(name) {
-                    continue;
-                }
-                self.path.push(name);
-            }
-            let block = &self.point.stages[name];
-            let named = names(block);
-            let Some((reference, wanted)) = named.get(next) else {
+    fn visit(&mut self, root: usize) {
+        let mut stack = vec![];
+        self.enter(root, &mut stack);
+        while let Some((position, mut named)) = stack.pop() {
+            let Some((reference, wanted)) = named.next() else {
                 self.path.pop();
-                self.done.insert(name);
-                self.order.push(name);
+                self.state[position] = Visit::Done;
+                self.order.push(position);
+                let block = self.point.stages.at(position).1;
                 self.check_splits(block);
                 self.check_weights(block);
                 self.check_pads(block);
                 continue;
             };
-            stack.push((name, next + 1));
-            if let Some(found) = self.look_up(name, reference, *wanted) {
-                stack.push((found, 0));
+            stack.push((position, named));
+            if let Some(found) = self.look_up(position, reference, wanted) {
+                self.enter(found, &mut stack);
             }
         }
     }
 
+    /// Begins with a stage, unless that was done.
+    fn enter(&mut self, position: usize, stack: &mut Vec<(usize, Named<'a>)>) {
+        if self.state[position] == Visit::New {
+            self.state[position] = Visit::OnPath;
+            self.path.push(position);
+            stack.push((position, names(self.point.stages.at(position).1).into_iter()));
+        }
+    }
+
     /// The stage that `from` names, if it is there, of the right kind, and no circle.
-    fn look_up(&mut self, from: &str, reference: &'a Ref, wanted: Wanted) -> Option<&'a str> {
-        let known = || self.point.stages.keys().map(String::as_str).collect::<BTreeSet<_>>();
-        let Some((name, block)) = self.point.stages.get_key_value(reference.stage.as_str()) else {
+    fn look_up(&mut self, from: usize, reference: &'a Ref, wanted: Wanted) -> Option<usize> {
+        let stages = &self.point.stages;
+        let Some(position) = stages.position(&reference.stage) else {
+            let known = stages.keys().map(String::as_str).collect();
             let fault = Diagnostic::error(Code::UnknownStage, format!("unknown stage `{}`", reference.stage));
-            let fault = with_nearest(fault, &reference.stage, &known());
+            let fault = with_nearest(fault, &reference.stage, &known);
             self.fault(reference, fault);
             return None;
         };
+        let ((from, _), (name, block)) = (stages.at(from), stages.at(position));
         if !wanted.fits(block) {
-            let what = match block {
+            let what = match &**block {
                 Block::Train { .. } if wanted == Wanted::Classifier => "has no `end_task`".to_owned(),
                 Block::Objective { .. } if wanted == Wanted::EndTask => "is an `mlm` objective".to_owned(),
                 other => format!("is `{}`", other.kind()),
@@ -339,8 +372,9 @@ impl<'a> Walk<'a> {
             self.fault(reference, fault);
             return None;
         }
-        if let Some(start) = self.path.iter().position(|on_path| on_path == name) {
-            let mut circle: Vec<&str> = self.path[start..].to_vec();
+        if self.state[position] == Visit::OnPath {
+            let start = self.path.iter().position(|on_path| *on_path == position).unwrap_or_default();
+            let mut circle: Vec<&str> = self.path[start..].iter().map(|at| stages.at(*at).0).collect();
             circle.push(name);
             let fault = Diagnostic::error(
                 Code::Cycle,
@@ -350,17 +384,11 @@ impl<'a> Walk<'a> {
             self.fault(reference, fault);
             return None;
         }
-        Some(name)
+        Some(position)
     }
 
     /// Whether the splits that a block reads are there.
     fn check_splits(&mut self, block: &'a Block) {
-        let splits = |data: &Ref| match self.point.stages.get(&data.stage) {
-            Some(Block::Tokenize { splits, .. }) => {
-                Some(splits.keys().map(String::as_str).collect::<Vec<_>>())
-            }
-            _ => None,
-        };
         let (data, at, wanted) = match block {
             Block::Objective { data, .. } => (data, &data.at, "train"),
             Block::Tokenize { sample_of: Some(of), .. } => (of, &of.at, "train"),
@@ -373,8 +401,9 @@ impl<'a> Walk<'a> {
             }
             _ => return,
         };
-        let Some(found) = splits(data) else { return };
-        if !found.contains(&wanted) {
+        let Some(Block::Tokenize { splits, .. }) = self.point.stages.get(&data.stage) else { return };
+        if !splits.contains_key(wanted) {
+            let found: Vec<&str> = splits.keys().map(String::as_str).collect();
             let fault =
                 Diagnostic::error(Code::MissingSplit, format!("`{}` has no split `{wanted}`", data.stage))
                     .help(format!("its splits are `{}`", found.join("`, `")));
@@ -412,10 +441,8 @@ impl<'a> Walk<'a> {
         if !action.learns_weights() {
             return;
         }
-        let names = |end_task: &Option<Ref>, auxiliary: &[Ref]| {
-            end_task.iter().chain(auxiliary).map(|of| of.stage.clone()).collect::<Vec<_>>()
-        };
-        let (here, there) = (names(end_task, auxiliary), names(learned_end_task, learned));
+        let here: Vec<&str> = end_task.iter().chain(auxiliary).map(|of| of.stage.as_str()).collect();
+        let there: Vec<&str> = learned_end_task.iter().chain(learned).map(|of| of.stage.as_str()).collect();
         if here == there {
             return;
         }

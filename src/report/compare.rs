@@ -214,7 +214,7 @@ fn parameters(record: Option<&Record>, revision: bool) -> Vec<(String, String)> 
 fn outcomes(record: Option<&Record>, store: &Store, all: bool) -> Result<Vec<(String, String)>, ReportError> {
     let mut found = vec![];
     for file in [roles::METRICS, roles::TRAIN] {
-        let Some(bytes) = artifact(store, record, file)? else { continue };
+        let Some(bytes) = artifact(store, record.map(|record| &record.outputs), file)? else { continue };
         let value: Value = serde_json::from_slice(&bytes).map_err(|why| ReportError::Unreadable {
             stage: record.map(|record| record.provenance.stage.clone()).unwrap_or_default(),
             file: file.to_owned(),

@@ -12,7 +12,7 @@ use crate::action::{Action, Evaluate, Pin, roles};
 use crate::digest::Digest;
 use crate::plan::{Input, NodeId, Plan};
 use crate::spec::{Report, Shows, Spec};
-use crate::store::{Record, Store, StoreError};
+use crate::store::{Artifacts, Output, Store, StoreError};
 
 /// The name of the variable that tells objectives apart in a table of weights.
 pub(super) const OBJECTIVE: &str = "objective";
@@ -44,7 +44,7 @@ pub enum ReportError {
 }
 
 /// The results that are known, by node.
-pub type Records = BTreeMap<NodeId, Record>;
+pub type Records = BTreeMap<NodeId, Artifacts>;
 
 /// Which texts are scored, and against which labels. How they are tokenised is not in it: two models with
 /// tokenizers of their own compare.
@@ -140,7 +140,7 @@ pub fn gather(
         let Some(&id) = nodes.get(&shown.stage.stage) else { continue };
         let record = records.get(&id);
         if let Entry::Vacant(free) = read.entry(id) {
-            let bytes = artifact(store, record, roles::METRICS)?;
+            let bytes = artifact(store, record.map(|record| &record.outputs), roles::METRICS)?;
             let metrics = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
             free.insert(metrics.map_err(|why| unreadable(plan, id, roles::METRICS, &why))?);
         }
@@ -163,10 +163,10 @@ pub fn gather(
 /// The bytes of a result's file; none where there is no result, or it has no such file.
 pub(super) fn artifact(
     store: &Store,
-    record: Option<&Record>,
+    outputs: Option<&BTreeMap<String, Output>>,
     file: &str,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let output = record.and_then(|record| record.outputs.get(file));
+    let output = outputs.and_then(|outputs| outputs.get(file));
     output.map(|output| store.read(&output.digest)).transpose()
 }
 

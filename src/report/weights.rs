@@ -60,7 +60,10 @@ pub(super) fn of_node(
     records: &Records,
     store: &Store,
 ) -> Result<Option<Path>, ReportError> {
-    let Some(bytes) = artifact(store, records.get(&id), roles::WEIGHTS_LOG)? else { return Ok(None) };
+    let Some(bytes) = artifact(store, records.get(&id).map(|record| &record.outputs), roles::WEIGHTS_LOG)?
+    else {
+        return Ok(None);
+    };
     let read = || {
         let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string())?;
         Path::read(text, plan.node(id).objective_names.len())

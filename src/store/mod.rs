@@ -25,7 +25,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,7 @@ use crate::digest::Digest;
 mod error;
 mod gc;
 mod lock;
+mod lookup;
 mod memo;
 mod objects;
 mod partial;
@@ -46,6 +47,7 @@ mod verify;
 pub use error::StoreError;
 pub use gc::{Amount, Freed, FreedRecord, Usage};
 pub use lock::Lock;
+pub use lookup::Artifacts;
 pub use partial::own_partial;
 pub use scratch::Scratch;
 pub use verify::{Checked, Fault, Owner};
@@ -75,6 +77,8 @@ pub struct Store {
 struct Inner {
     root: PathBuf,
     memo: Mutex<Memo>,
+    /// Open from the first look-up on.
+    folders: OnceLock<lookup::Folders>,
 }
 
 /// What a key made.
@@ -140,7 +144,8 @@ impl Store {
     /// processes left are removed.
     pub fn open(root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).map_err(at("find", root))?;
-        let store = Self { inner: Arc::new(Inner { root, memo: Mutex::default() }) };
+        let store =
+            Self { inner: Arc::new(Inner { root, memo: Mutex::default(), folders: OnceLock::new() }) };
         let format = store.root().join("format");
         let known = found(fs::read_to_string(&format)).map_err(at("open the store", store.root()))?;
         match &known {

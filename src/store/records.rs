@@ -1,5 +1,6 @@
 //! Records: what a key made. The first result of a key stays; another is kept beside it as a divergence.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -29,11 +30,6 @@ impl Store {
         Ok(if self.is_whole(&record)? { Some(record) } else { None })
     }
 
-    /// [`record`](Self::record) of many keys, in parallel.
-    pub fn records(&self, keys: &[Digest]) -> Result<Vec<Option<Record>>> {
-        keys.par_iter().map(|key| self.record(key)).collect()
-    }
-
     /// Every record, in the order of keys, whether or not its objects are still there.
     pub fn all_records(&self) -> Result<Vec<Record>> {
         let files = self.record_files()?;
@@ -47,10 +43,24 @@ impl Store {
 
     /// The newest record of a stage, by when work on it began; whether or not its objects are there.
     pub fn latest(&self, stage: &str, pipeline: &str) -> Result<Option<Record>> {
-        let records = self.all_records()?.into_iter();
-        Ok(records
-            .filter(|r| r.provenance.stage == stage && r.provenance.pipeline == pipeline)
-            .max_by_key(|r| (r.provenance.started, r.key)))
+        Ok(self.all_latest(pipeline)?.remove(stage))
+    }
+
+    /// The [`latest`](Self::latest) record of each stage of a pipeline.
+    pub fn all_latest(&self, pipeline: &str) -> Result<BTreeMap<String, Record>> {
+        let age = |record: &Record| (record.provenance.started, record.key);
+        let mut latest: BTreeMap<String, Record> = BTreeMap::new();
+        for record in self.all_records()?.into_iter().filter(|record| record.provenance.pipeline == pipeline)
+        {
+            match latest.get_mut(&record.provenance.stage) {
+                Some(known) if age(known) >= age(&record) => {}
+                Some(known) => *known = record,
+                None => {
+                    latest.insert(record.provenance.stage.clone(), record);
+                }
+            }
+        }
+        Ok(latest)
     }
 
     /// What `key` made other than its record says, oldest first.

@@ -61,7 +61,7 @@ impl Schedule<'_, '_, '_> {
     /// What to say of a node that reads what its maker did not make.
     pub(super) fn missing_input(&self, id: NodeId) -> Failure {
         let missing = self.plan.node(id).inputs.values().find_map(|input| match input {
-            Input::Output { node, file } if !self.outputs.get(node)?.contains_key(file) => {
+            Input::Output { node, file } if self.states[node.0].made(file).is_none() => {
                 Some(format!("it reads `{file}`, which `{}` did not make", self.plan.node(*node).name))
             }
             _ => None,
@@ -76,8 +76,8 @@ impl Schedule<'_, '_, '_> {
         let mut damaged = vec![];
         for role in &failure.corrupt {
             let Some(Input::Output { node, file }) = plan.node(id).inputs.get(role) else { return false };
-            let Some(digest) = self.outputs.get(node).and_then(|made| made.get(file)) else { return false };
-            damaged.push((*node, file, *digest));
+            let Some(digest) = self.states[node.0].made(file) else { return false };
+            damaged.push((*node, file, digest));
         }
         if damaged.is_empty() || !self.may_repair(id) {
             return false;
@@ -115,7 +115,6 @@ impl Schedule<'_, '_, '_> {
         if !matches!(self.states[id.0], State::Done { .. }) {
             return;
         }
-        self.outputs.remove(&id);
         for dependent in self.plan.dependents(id) {
             match &mut self.states[dependent.0] {
                 State::Waiting(missing) => *missing += 1,
@@ -180,9 +179,9 @@ impl Schedule<'_, '_, '_> {
         let mut outcome = Outcome::default();
         for (id, state) in self.plan.ids().zip(self.states) {
             match state {
-                State::Done { record, ran } => {
+                State::Done { artifacts, ran } => {
                     *if ran { &mut outcome.ran } else { &mut outcome.cached } += 1;
-                    outcome.outputs.insert(id, *record);
+                    outcome.outputs.insert(id, artifacts);
                 }
                 State::Failed => outcome.failed += 1,
                 State::Skipped | State::Waiting(_) | State::Looking | State::Ready | State::Running => {

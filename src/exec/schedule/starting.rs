@@ -102,7 +102,7 @@ impl Schedule<'_, '_, '_> {
         match self.store.record(key) {
             Ok(Some(record)) => {
                 self.ready.remove(&id);
-                self.cached(id, record);
+                self.cached(id, record.into());
                 true
             }
             Ok(None) => false,
@@ -159,7 +159,7 @@ impl Schedule<'_, '_, '_> {
                 Some(InputFile { path: path.clone(), digest: *digest, name: name.clone(), stored: false })
             }
             Input::Output { node, file } => {
-                let digest = *self.outputs.get(node)?.get(file)?;
+                let digest = self.states[node.0].made(file)?;
                 let name = format!("{}/{file}", self.plan.node(*node).name);
                 Some(InputFile { path: self.store.object(&digest), digest, name, stored: true })
             }

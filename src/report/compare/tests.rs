@@ -182,10 +182,12 @@ sweep: {method: [mt, meta]}
     });
     let plan = crate::plan::build(&outline, &digests.collect(), &mut faults);
     assert!(faults.is_empty(), "{faults:?}");
-    let (mut records, mut keys, mut outputs) = (vec![], BTreeMap::new(), crate::plan::Outputs::new());
+    let (mut records, mut keys) = (vec![], BTreeMap::new());
+    let mut outputs: BTreeMap<NodeId, BTreeMap<String, Digest>> = BTreeMap::new();
     for id in plan.ids() {
         let node = plan.node(id);
-        let manifest = plan.manifest(id, &outputs).expect("a manifest");
+        let made = |node, file: &str| outputs.get(&node)?.get(file).copied();
+        let manifest = plan.manifest(id, made).expect("a manifest");
         let read = plan.ids().flat_map(|id| plan.node(id).inputs.values());
         let files = read.filter_map(|input| match input {
             Input::Output { node, file } if *node == id => Some(file.clone()),
