@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tartan::exec::{NodeStatus, known};
 use tartan::plan;
-use tartan::spec::Spec;
+use tartan::spec::{Overrides, Spec};
 use tartan::store::Store;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: plan PIPELINE CACHE".into());
     };
 
-    let (spec, mut diagnostics) = Spec::load(Path::new(&pipeline), &[]);
+    let (spec, mut diagnostics) = Spec::load(Path::new(&pipeline), &Overrides::default());
     let outline = plan::outline(&spec, &[], &mut diagnostics);
     let store = Store::open(Path::new(&cache))?;
     let paths: Vec<PathBuf> = outline.files().into_keys().collect();

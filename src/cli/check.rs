@@ -28,7 +28,8 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
-    let (loaded, mut diagnostics) = diagnose(Spec::load(&args.pipeline, &args.choice.sets), &args.choice)?;
+    let (loaded, mut diagnostics) =
+        diagnose(Spec::load(&args.pipeline, &args.choice.overrides()), &args.choice)?;
     if args.format == Format::Json {
         diag::sort(&mut diagnostics);
         out::line(diag::json(&diagnostics));

@@ -10,7 +10,7 @@ use crate::diag::{Code, Diagnostic, Severity, nearest};
 use crate::digest::Digest;
 use crate::exec::{Status, known};
 use crate::plan::{self, NodeId, Plan};
-use crate::spec::{Source, Spec};
+use crate::spec::{Overrides, Source, Spec};
 use crate::store::{Record, Store};
 
 /// Which pipeline, and how.
@@ -19,9 +19,19 @@ pub(super) struct Choice {
     /// Set a variable, or a field by its path (stages.model.train.epochs=3); may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", global = false)]
     pub(super) sets: Vec<String>,
+    /// Lay a profile of the pipeline over it, such as `smoke`; several are laid over each other in order
+    #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
+    pub(super) profiles: Vec<String>,
     /// The store's folder [default: `cache` in the nearest folder upwards that has one or is a git root]
     #[arg(long, value_name = "DIR", env = "TARTAN_CACHE")]
     pub(super) cache: Option<PathBuf>,
+}
+
+impl Choice {
+    /// What is laid over the pipeline.
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides { profiles: self.profiles.clone(), sets: self.sets.clone() }
+    }
 }
 
 /// A pipeline that is sound, its plan, and the store.
@@ -36,7 +46,7 @@ pub(super) struct Loaded {
 /// Reads the pipeline, checks it, hashes its files and builds its plan. Warnings are printed; errors all
 /// come back at once.
 pub(super) fn load(file: &Path, targets: &[String], choice: &Choice) -> Result<Loaded, Fault> {
-    let (loaded, diagnostics) = inspect(Spec::load(file, &choice.sets), targets, choice)?;
+    let (loaded, diagnostics) = inspect(Spec::load(file, &choice.overrides()), targets, choice)?;
     let Some(loaded) = loaded else { return Err(Fault::wrong(diagnostics)) };
     out::diagnostics(diagnostics);
     Ok(loaded)
@@ -80,7 +90,8 @@ pub(super) fn inspect(
     if has_errors(&diagnostics) {
         return Ok((None, diagnostics));
     }
-    Ok((Some(Loaded { spec, plan, store, targets: targets.to_vec() }), diagnostics))
+    let targets = if targets.is_empty() { vec![] } else { outline.targets };
+    Ok((Some(Loaded { spec, plan, store, targets }), diagnostics))
 }
 
 fn has_errors(diagnostics: &[Diagnostic]) -> bool {
@@ -207,15 +218,18 @@ impl StageChoice {
 #[derive(Debug, Serialize, Deserialize)]
 struct LastRun {
     pipeline: PathBuf,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<String>,
     sets: Vec<String>,
 }
 
 const LAST_RUN: &str = "last-run.json";
 
 /// Remembers a run for the commands that name no pipeline.
-pub(super) fn remember(store: &Store, file: &Path, sets: &[String]) -> std::io::Result<()> {
+pub(super) fn remember(store: &Store, file: &Path, choice: &Choice) -> std::io::Result<()> {
     let pipeline = std::path::absolute(file)?;
-    let text = serde_json::to_string_pretty(&LastRun { pipeline, sets: sets.to_vec() })?;
+    let Choice { profiles, sets, .. } = choice.clone();
+    let text = serde_json::to_string_pretty(&LastRun { pipeline, profiles, sets })?;
     let path = store.root().join(LAST_RUN);
     if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {
         return Ok(());
@@ -254,6 +268,9 @@ impl Which {
         if choice.sets.is_empty() {
             choice.sets = last.sets;
         }
+        if choice.profiles.is_empty() {
+            choice.profiles = last.profiles;
+        }
         load(&last.pipeline, &[], &choice)
     }
 }
@@ -268,15 +285,17 @@ impl Loaded {
         })
     }
 
-    /// The nodes of a stage, by its name in the pipeline or a node's display name.
+    /// The nodes of a stage, or of all stages of a loop, by its name in the pipeline or a node's display name.
     pub(super) fn nodes(&self, stage: &str) -> Result<Vec<NodeId>, Fault> {
+        let of_loop = self.spec.loops.get(stage);
+        let in_loop = |stage: &String| of_loop.is_some_and(|stages| stages.contains(stage));
         let ids: Vec<NodeId> = self
             .plan
             .ids()
             .filter(|id| {
                 let node = self.plan.node(*id);
                 let aliased = || self.plan.points.iter().any(|point| point.get(stage) == Some(id));
-                node.stage == stage || node.name == stage || aliased()
+                node.stage == stage || node.name == stage || in_loop(&node.stage) || aliased()
             })
             .collect();
         if !ids.is_empty() {

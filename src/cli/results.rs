@@ -150,7 +150,7 @@ fn has_scores(table: &Table) -> bool {
 fn reports(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
     let spec = &loaded.spec;
     let is_asked = |report: &&Report| {
-        args.stages.is_empty() || report.shows.stages().iter().any(|of| args.stages.contains(&of.stage))
+        args.stages.is_empty() || report.shows.stages().iter().any(|of| loaded.targets.contains(&of.stage))
     };
     let mut reports: Vec<Report> = spec.reports.iter().filter(is_asked).cloned().collect();
     if reports.is_empty() || !args.metric.is_empty() {
@@ -176,7 +176,7 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
     let mut reports = vec![];
     let mut measure = vec![];
     for (stage, block) in first.into_iter().flat_map(Stages::iter) {
-        let asked = args.stages.contains(stage);
+        let asked = loaded.targets.contains(stage);
         let Block::Evaluate { .. } = block else {
             if asked {
                 let fault =
@@ -261,6 +261,9 @@ fn say_what_is_missing(args: &Args, tables: &[Table]) {
     }
     let mut words = vec!["tartan".to_owned(), "run".to_owned(), args.pipeline.display().to_string()];
     words.extend(args.stages.iter().cloned());
+    for profile in &args.choice.profiles {
+        words.extend(["--profile".to_owned(), profile.clone()]);
+    }
     for set in &args.choice.sets {
         words.extend(["--set".to_owned(), set.clone()]);
     }

@@ -48,14 +48,15 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     let mut force = BTreeSet::new();
     for stage in &args.force {
         loaded.nodes(stage)?;
-        force.insert(stage.clone());
+        let of_loop = loaded.spec.loops.get(stage).cloned();
+        force.extend(of_loop.unwrap_or_else(|| vec![stage.clone()]));
     }
     if args.dry_run {
         let status = known(&loaded.plan, &loaded.store, &force)?;
         plan::print(&loaded, &status, false)?;
         return Ok(Exit::Done);
     }
-    if let Err(error) = pipeline::remember(&loaded.store, &args.target.pipeline, &args.target.choice.sets) {
+    if let Err(error) = pipeline::remember(&loaded.store, &args.target.pipeline, &args.target.choice) {
         out::note(format_args!("warning: `why`, `show` and `logs` will want `--pipeline`: {error}"));
     }
     let options = Options {

@@ -75,6 +75,11 @@ codes! {
     RepeatedValue = "T0208": "a value that stands twice in a sweep",
     BadRange = "T0209": "a malformed or empty range",
     TooManyPoints = "T0210": "a sweep of too many points",
+    UnevenZip = "T0211": "variables that cannot move together",
+    SweptTwice = "T0212": "a variable that a sweep sets twice",
+    NothingExcluded = "T0213": "an exclusion of no point",
+    NoPointsLeft = "T0214": "exclusions that leave no point",
+    UnusedVariable = "T0215": "a variable that is never used",
 
     // Stages and what they name.
     UnknownKind = "T0301": "an unknown kind of stage",
@@ -86,6 +91,9 @@ codes! {
     MissingSplit = "T0307": "a split that the data lacks",
 
     UnneededStage = "T0308": "a stage that no result needs",
+    NamesLoop = "T0309": "a loop where one stage is wanted",
+    LoopVariable = "T0310": "a loop's variable that the pipeline has too",
+    LoopValue = "T0311": "a loop's value that no stage's name can have",
 
     // What is trained on what.
     RepeatedObjective = "T0401": "an objective that is named twice",
@@ -110,6 +118,13 @@ codes! {
     DigestFile = "T0508": "a digest file that cannot be used",
     ExportClash = "T0509": "two results in one folder",
     ExportOverwrites = "T0510": "an export over what the pipeline reads",
+
+    // Included files and profiles.
+    CircularInclude = "T0601": "files that include each other",
+    TooManyIncludes = "T0602": "includes that nobody can follow",
+    NotToInclude = "T0603": "a field that a file to include cannot have",
+    SaidTwice = "T0604": "a name that two included files have",
+    UnknownProfile = "T0605": "an unknown profile",
 
     // Tables and figures.
     NotAMetric = "T0701": "a `metric` that does not say whose",

@@ -42,7 +42,7 @@ pub fn unneeded(spec: &Spec) -> Vec<Diagnostic> {
     let warn = |stage: &&str| {
         let fault = Diagnostic::warning(Code::UnneededStage, format!("no result needs the stage `{stage}`"));
         let fault = fault.help("name it where it is meant to be used, or delete it");
-        spec.diagnose(&At::of_stage(stage), fault)
+        spec.diagnose(&spec.stage_at(stage), fault)
     };
     all.difference(&needed).map(warn).collect()
 }

@@ -8,6 +8,7 @@
 mod build;
 mod checks;
 mod outline;
+mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::targets;
 use crate::action;
 use crate::diag::{Code, Diagnostic};
-use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile};
+use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile, names_many};
 
 /// The stages to have, point by point.
 pub struct Outline<'a> {
     pub(super) spec: &'a Spec,
+    /// The stages to have, where the command line or the pipeline names some.
+    pub targets: Vec<String>,
     /// For each point, the places of the needed stages, each after those it names.
     pub(super) needed: Vec<Vec<usize>>,
 }
@@ -89,21 +92,8 @@ pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
 /// and `export` stage, or else every stage that no other names. Faults go to `diagnostics`.
 pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Diagnostic>) -> Outline<'a> {
     let known = spec.stage_names();
-    for target in targets.iter().filter(|target| !known.contains(target.as_str())) {
-        diagnostics.push(with_nearest(
-            Diagnostic::error(Code::UnknownStage, format!("unknown stage `{target}`")),
-            target,
-            &known,
-        ));
-    }
-    for (target, at) in spec.targets.iter().filter(|(target, _)| !known.contains(target.as_str())) {
-        let fault = with_nearest(
-            Diagnostic::error(Code::UnknownStage, format!("unknown stage `{target}`")),
-            target,
-            &known,
-        );
-        diagnostics.push(spec.diagnose(at, fault));
-    }
+    let is_chosen = !targets.is_empty() || !spec.targets.is_empty();
+    let targets = targets::stages(spec, targets, &known, diagnostics);
     for report in &spec.reports {
         check_report(spec, report, &known, diagnostics);
     }
@@ -114,7 +104,7 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
     let mut unneeded: BTreeMap<String, (usize, Diagnostic)> = BTreeMap::new();
     for (index, point) in spec.points.iter().enumerate() {
         let mut walk = Walk::new(spec, index, point);
-        for root in roots(spec, point, targets) {
+        for root in roots(point, is_chosen.then_some(&targets)) {
             walk.visit(root);
         }
         let order = std::mem::take(&mut walk.order);
@@ -131,7 +121,7 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
     diagnostics.extend(
         unneeded.into_values().filter(|(count, _)| *count == spec.points.len()).map(|(_, fault)| fault),
     );
-    Outline { spec, needed }
+    Outline { spec, targets, needed }
 }
 
 impl<'a> Outline<'a> {
@@ -210,11 +200,21 @@ fn with_nearest(fault: Diagnostic, name: &str, known: &BTreeSet<&str>) -> Diagno
     fault.meant(name, known.iter().copied(), all)
 }
 
+/// One stage is wanted, and `name` is none.
+pub(super) fn unknown(spec: &Spec, name: &str, known: &BTreeSet<&str>) -> Diagnostic {
+    match spec.loops.get(name) {
+        Some(stages) => names_many(name, stages),
+        None => with_nearest(
+            Diagnostic::error(Code::UnknownStage, format!("unknown stage `{name}`")),
+            name,
+            known,
+        ),
+    }
+}
+
 /// Checks that the stages a report names are there at every sweep point, and hold what it shows.
 fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostics: &mut Vec<Diagnostic>) {
-    let unknown = |name: &str| {
-        with_nearest(Diagnostic::error(Code::UnknownStage, format!("unknown stage `{name}`")), name, known)
-    };
+    let unknown = |name: &str| unknown(spec, name, known);
     let found = match &report.shows {
         Shows::Weights(stage) => {
             let block = spec.points.first().and_then(|point| point.stages.get(&stage.stage));
@@ -262,13 +262,10 @@ fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostic
 }
 
 /// The places of the stages to begin with.
-fn roots(spec: &Spec, point: &Point, targets: &[String]) -> Vec<usize> {
+fn roots(point: &Point, targets: Option<&Vec<String>>) -> Vec<usize> {
     let stages = &point.stages;
-    if !targets.is_empty() {
+    if let Some(targets) = targets {
         return targets.iter().filter_map(|target| stages.position(target)).collect();
-    }
-    if !spec.targets.is_empty() {
-        return spec.targets.iter().filter_map(|(target, _)| stages.position(target)).collect();
     }
     let all = || 0..stages.len();
     let is_result =
@@ -345,8 +342,7 @@ impl<'a> Walk<'a> {
         let stages = &self.point.stages;
         let Some(position) = stages.position(&reference.stage) else {
             let known = stages.keys().map(String::as_str).collect();
-            let fault = Diagnostic::error(Code::UnknownStage, format!("unknown stage `{}`", reference.stage));
-            let fault = with_nearest(fault, &reference.stage, &known);
+            let fault = unknown(self.spec, &reference.stage, &known);
             self.fault(reference, fault);
             return None;
         };

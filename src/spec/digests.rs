@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::fields::Faults;
+use super::origin::Origins;
 use super::yaml::At;
 use crate::action::Pin;
 use crate::diag::{Code, Diagnostic, Place, nearest, without_query};
@@ -19,8 +20,8 @@ pub(super) struct Pins {
 }
 
 impl Pins {
-    /// Reads the digest files that a pipeline in `folder` names.
-    pub(super) fn read(files: &[(String, At)], folder: &Path, faults: &mut Faults) -> Self {
+    /// Reads the digest files that a pipeline names.
+    pub(super) fn read(files: &[(String, At)], origins: &Origins, faults: &mut Faults) -> Self {
         let mut pins = Self::default();
         for (name, at) in files {
             let Some(function) = function_of(name) else {
@@ -32,7 +33,7 @@ impl Pins {
                 faults.push((at.clone(), fault));
                 continue;
             };
-            let path = folder.join(name);
+            let path = origins.folder(at).join(name);
             match std::fs::read_to_string(&path) {
                 Ok(text) => pins.take(&text, function, &path, at, faults),
                 Err(error) => {
@@ -40,7 +41,7 @@ impl Pins {
                         Code::DigestFile,
                         format!("cannot read `{}`: {error}", path.display()),
                     )
-                    .help("a digest file's path is relative to the pipeline's file");
+                    .help("a digest file's path is relative to the file that says it");
                     faults.push((at.clone(), fault));
                 }
             }

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::digests::Pins;
 use super::fields::{Faults, Fields, Range, list, not_in_range, whole};
+use super::loops::Loops;
+use super::origin::Origins;
 use super::vars::Vars;
 use super::yaml::{At, Node};
 use super::{Block, Ref, Source, splits, training};
@@ -14,13 +16,29 @@ use crate::diag::{Code, Diagnostic};
 const KINDS: [&str; 7] = ["encoder", "tokenize", "objective", "train", "learn-weights", "evaluate", "export"];
 const SPLITS: [(&str, ()); 3] = [("train", ()), ("dev", ()), ("test", ())];
 
+/// What stages are read against, the same at every sweep point.
+pub(super) struct Context<'a> {
+    /// Who says what: a path is relative to the file that says it.
+    pub(super) origins: &'a Origins,
+    /// What remote files must hash to.
+    pub(super) pins: &'a Pins,
+    /// The stages that a loop's name stands for in a list.
+    pub(super) loops: &'a Loops,
+}
+
+impl Context<'_> {
+    /// The file or folder `name`, said at `at`.
+    pub(super) fn source(&self, name: String, at: At) -> Source {
+        Source { path: self.origins.folder(&at).join(&name), name, at }
+    }
+}
+
 /// Reads a stage: one key, its kind, over a block of that kind's fields.
 pub(super) fn read(
     node: &Node,
     at: &At,
     vars: &Vars,
-    folder: &Path,
-    pins: &Pins,
+    context: &Context,
     faults: &mut Faults,
 ) -> Option<Block> {
     let Node::Map(block) = node else {
@@ -52,23 +70,23 @@ pub(super) fn read(
     let what = format!("`{name}`");
     let fields = Fields::of(body, &what, at_kind, vars, faults)?;
     match *name {
-        "encoder" => encoder(fields, folder),
-        "tokenize" => tokenize(fields, folder, pins),
+        "encoder" => encoder(fields, context),
+        "tokenize" => tokenize(fields, context),
         "objective" => objective(fields, vars),
-        "train" => training::train(fields, vars),
-        "learn-weights" => training::learn_weights(fields, vars),
+        "train" => training::train(fields, vars, context),
+        "learn-weights" => training::learn_weights(fields, vars, context),
         "evaluate" => evaluate(fields),
-        _ => export(fields, folder),
+        _ => export(fields, context),
     }
 }
 
-fn encoder(mut fields: Fields, folder: &Path) -> Option<Block> {
+fn encoder(mut fields: Fields, context: &Context) -> Option<Block> {
     let from = fields.text("from");
     let random = fields.text("random");
     let seed = fields.count("seed", 0).unwrap_or(0);
     let is_random = random.is_some();
     let source = match (from, random) {
-        (Some((name, at)), None) | (None, Some((name, at))) => Some(source(name, at, folder)),
+        (Some((name, at)), None) | (None, Some((name, at))) => Some(context.source(name, at)),
         (Some(_), Some((_, at))) => {
             let fault = Diagnostic::error(Code::Exclusive, "`from` and `random` exclude each other")
                 .help("`from` reads a checkpoint; `random` draws the weights anew from a configuration");
@@ -90,7 +108,7 @@ fn encoder(mut fields: Fields, folder: &Path) -> Option<Block> {
     Some(Block::Encoder { folder: source?, action: Encoder { random: is_random, seed } })
 }
 
-fn tokenize(mut fields: Fields, folder: &Path, pins: &Pins) -> Option<Block> {
+fn tokenize(mut fields: Fields, context: &Context) -> Option<Block> {
     let tokenizer = required_ref(&mut fields, "tokenizer", "the encoder stage whose tokenizer is used");
     let format =
         fields.word("format", &[("jsonl", Some(Format::Jsonl)), ("lines", Some(Format::Lines))]).flatten();
@@ -112,7 +130,7 @@ fn tokenize(mut fields: Fields, folder: &Path, pins: &Pins) -> Option<Block> {
                 if fields.one_of(&split, "split", &SPLITS, at.on_key()).is_none() {
                     continue;
                 }
-                let Some(file) = splits::read(&split, &node, &at, folder, pins, fields.faults) else {
+                let Some(file) = splits::read(&split, &node, &at, context, fields.faults) else {
                     continue;
                 };
                 let name = splits::name(&file);
@@ -263,9 +281,9 @@ fn evaluate(mut fields: Fields) -> Option<Block> {
     Some(Block::Evaluate { model: model?, data: data?, split_at, action })
 }
 
-fn export(mut fields: Fields, folder: &Path) -> Option<Block> {
+fn export(mut fields: Fields, context: &Context) -> Option<Block> {
     let model = required_ref(&mut fields, "model", "the train stage to export");
-    let to = fields.text("to").map(|(name, at)| source(name, at, folder));
+    let to = fields.text("to").map(|(name, at)| context.source(name, at));
     fields.finish("an `export` block");
     Some(Block::Export { model: model?, to })
 }
@@ -279,6 +297,12 @@ pub(super) fn required_ref(fields: &mut Fields, name: &'static str, what: &str) 
     found
 }
 
-pub(super) fn source(name: String, at: At, folder: &Path) -> Source {
-    Source { path: folder.join(&name), name, at }
+/// The stages that a list names; a loop's name stands for all of its stages.
+pub(super) fn refs(fields: &mut Fields, name: &'static str, context: &Context) -> Vec<Ref> {
+    let named = fields.texts(name).unwrap_or_default().into_iter();
+    let all = named.flat_map(|(stage, at)| match context.loops.get(&stage) {
+        Some(stages) => stages.iter().map(|stage| Ref { stage: stage.clone(), at: at.clone() }).collect(),
+        None => vec![Ref { stage, at }],
+    });
+    all.collect()
 }

@@ -6,29 +6,35 @@
 
 mod digests;
 mod fields;
+mod include;
 mod kinds;
+mod loops;
+mod origin;
 mod points;
+mod profile;
+mod read;
 mod report;
+mod set;
 mod splits;
 mod sweep;
 mod training;
+mod unused;
+mod values;
 mod vars;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub use loops::{Loops, names_many};
 pub use points::{Point, Stages};
 pub use report::{Axes, Baseline, FigureFile, FigureKind, Report, Score, Shows, number as axis_number};
 pub use yaml::At;
 
 use crate::action;
-use crate::diag::{Code, Diagnostic, Place};
-use fields::{Faults, Fields};
-use yaml::{Node, Text};
-
-/// The version of the pipeline language.
-const FORMAT: i64 = 1;
+use crate::diag::{Diagnostic, Place};
+use origin::Origins;
+use yaml::Text;
 
 /// A pipeline, read and typed.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +53,19 @@ pub struct Spec {
     pub targets: Vec<(String, At)>,
     /// Tables to print at the end, and the figures of them.
     pub reports: Vec<Report>,
-    text: Text,
-    overrides: Vec<(At, String)>,
+    /// The stages of each loop (`for`), by the loop's name.
+    pub loops: Loops,
+    origins: Origins,
+    is_overridden: bool,
+}
+
+/// What a command lays over a pipeline.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Names of the pipeline's profiles, in the order in which they are laid over it.
+    pub profiles: Vec<String>,
+    /// `NAME=VALUE`, over the profiles: NAME is a variable, or a path such as `stages.model.train.epochs`.
+    pub sets: Vec<String>,
 }
 
 /// A stage's block: what it does, and what it names.
@@ -173,63 +190,62 @@ pub struct Remote {
 }
 
 impl Spec {
-    /// Reads a pipeline file. `sets` are `NAME=VALUE` from the command line: NAME is a variable, or a
-    /// path such as `stages.model.train.epochs`. What could be read comes back even when there are
+    /// Reads a pipeline file and those that it includes. What could be read comes back even when there are
     /// errors among the diagnostics, so that later faults are found too; it must not be run then.
-    pub fn load(file: &Path, sets: &[String]) -> (Self, Vec<Diagnostic>) {
+    pub fn load(file: &Path, overrides: &Overrides) -> (Self, Vec<Diagnostic>) {
         match Text::read(file) {
-            Ok(text) => Self::read(file, text, sets),
+            Ok(text) => read::read(file, text, overrides),
             Err(diagnostic) => (Self::default(), vec![*diagnostic]),
         }
     }
 
-    /// Reads a pipeline from a text, as if it stood in `file`.
+    /// Reads a pipeline from a text, as if it stood in `file`, with `sets` (see [`Overrides`]) laid over it.
     pub fn from_text(file: &Path, text: &str, sets: &[String]) -> (Self, Vec<Diagnostic>) {
-        Self::read(file, Text::new(file, text), sets)
+        let overrides = Overrides { profiles: vec![], sets: sets.to_vec() };
+        read::read(file, Text::new(file, text), &overrides)
     }
 
-    /// Whether the command line sets something.
+    /// Whether the command line sets something, or a profile does.
     pub fn is_overridden(&self) -> bool {
-        !self.overrides.is_empty()
+        self.is_overridden
     }
 
     /// The place of what stands at `at`; none if it came from the command line.
     pub fn place(&self, at: &At) -> Option<Place> {
-        if self.overrides.iter().any(|(set, _)| at.within(set)) { None } else { self.text.place(at) }
+        self.origins.place(at)
     }
 
     /// The place of a stage's parameter, by its path in the stage's key: the field that says it, or else
     /// the stage. A key groups some fields that stand side by side in a block (`body.lr` is `lr`).
     pub fn field_place(&self, stage: &str, path: &[String]) -> Option<Place> {
-        let stage = At::top().key("stages").key(stage);
-        let kinds = self.points.first().and_then(|point| {
-            let name = stage.last_key();
-            Some(point.stages.get(&name)?.kind())
-        })?;
-        let block = stage.key(kinds);
+        let kind = self.points.first()?.stages.get(stage)?.kind();
+        let stage = self.stage_at(stage).value();
+        let block = stage.key(kind);
         let within = |path: &[String]| path.iter().fold(block.clone(), |at, key| at.key(key));
         let tails = (0..path.len()).map(|skip| &path[skip..]);
         tails
             .filter(|tail| !tail.is_empty())
-            .find_map(|tail| self.text.exact(&within(tail)))
+            .find_map(|tail| self.origins.exact(&within(tail)))
             .or_else(|| self.place(&stage.on_key()))
     }
 
     /// A diagnostic about what stands at `at`.
-    pub fn diagnose(&self, at: &At, mut diagnostic: Diagnostic) -> Diagnostic {
-        // A fault of a file that the pipeline names has its place there.
-        if let (None, Some(place)) = (&diagnostic.place, self.place(at)) {
-            diagnostic = diagnostic.at(place);
-        }
-        if let Some((_, said)) = self.overrides.iter().find(|(set, _)| at.within(set)) {
-            diagnostic = diagnostic.note(format!("given on the command line: `--set {said}`"));
-        }
-        diagnostic
+    pub fn diagnose(&self, at: &At, diagnostic: Diagnostic) -> Diagnostic {
+        self.origins.diagnose(at, diagnostic)
     }
 
     /// The names of the stages, those of all points.
     pub fn stage_names(&self) -> BTreeSet<&str> {
         points::names(&self.points)
+    }
+
+    /// Where a stage stands; the stages of a loop have one block.
+    pub fn stage_at(&self, stage: &str) -> At {
+        let in_loop = |(name, stages): (&'_ String, &Vec<String>)| {
+            stages.iter().any(|of| of == stage).then(|| name.clone())
+        };
+        let name = self.loops.iter().find_map(in_loop);
+        At::of_stage(name.as_deref().unwrap_or(stage))
     }
 
     /// A point's name for people: `task=chemprot, seed=3`. Empty without a sweep.
@@ -250,170 +266,6 @@ impl Spec {
         let all = self.points.iter().map(|point| &point.values[index]);
         all.filter(|value| seen.insert(*value)).cloned().collect()
     }
-
-    fn read(file: &Path, text: Text, sets: &[String]) -> (Self, Vec<Diagnostic>) {
-        let mut spec = Self { file: file.to_owned(), text, ..Self::default() };
-        let mut diagnostics = vec![];
-        let Some(mut top) = spec.text.parse(&mut diagnostics) else { return (spec, diagnostics) };
-        for set in sets {
-            match override_node(&mut top, set) {
-                Ok(at) => spec.overrides.push((at, set.clone())),
-                Err(diagnostic) => diagnostics.push(*diagnostic),
-            }
-        }
-        let mut faults = Faults::new();
-        spec.fill(&top, &mut faults);
-        faults.dedup();
-        diagnostics.extend(faults.into_iter().map(|(at, fault)| {
-            let mut diagnostic = spec.diagnose(&at, fault);
-            if diagnostic.place.is_none() && at.is_top() {
-                diagnostic = diagnostic.note(format!("in {}", file.display()));
-            }
-            diagnostic
-        }));
-        (spec, diagnostics)
-    }
-
-    fn fill(&mut self, top: &Node, faults: &mut Faults) {
-        let nothing = vars::Vars::new();
-        let Some(mut fields) = Fields::of(top, "a pipeline", At::top(), &nothing, faults) else { return };
-        match fields.take("tartan") {
-            Some((Node::Int(FORMAT), _)) => {}
-            Some((other, at)) => {
-                let fault = Diagnostic::error(
-                    Code::FormatVersion,
-                    format!("this program reads format {FORMAT}, not {}", other.what()),
-                )
-                .help(format!("write `tartan: {FORMAT}`, or use the program the file was written for"));
-                fields.fault(at, fault);
-            }
-            None => {
-                let fault = Diagnostic::error(
-                    Code::FormatVersion,
-                    "`tartan` is missing: the version of the pipeline format",
-                )
-                .help(format!("begin the file with `tartan: {FORMAT}`"));
-                fields.fault(At::top(), fault);
-            }
-        }
-        let stem = self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        self.name = fields.text("name").map(|(name, _)| name).or(stem).unwrap_or_default();
-
-        let raw_vars = block_of(&mut fields, "vars").unwrap_or_default();
-        let dims = match fields.raw("sweep") {
-            Some((node, at)) => sweep::dimensions(node, &at, &raw_vars, fields.faults),
-            None => vec![],
-        };
-        let set: Vec<At> = self.overrides.iter().map(|(at, _)| at.clone()).collect();
-        // `--set seed=3` chooses one point of a sweep over `seed`.
-        let (held, dims): (Vec<sweep::Dimension>, Vec<sweep::Dimension>) =
-            dims.into_iter().partition(|dim| set.contains(&At::top().key("vars").key(&dim.name)));
-        let sweep = At::top().key("sweep");
-        let given = dims.iter().filter(|dim| set.iter().any(|at| at.within(&sweep.key(&dim.name))));
-        self.fixed = held.iter().chain(given).map(|dim| dim.name.clone()).collect();
-        self.swept = dims.iter().map(|dim| dim.name.clone()).collect();
-
-        let stages = block_of(&mut fields, "stages").unwrap_or_default();
-        if stages.is_empty() {
-            fields.missing("stages", "a pipeline has at least one stage");
-        }
-        for (name, _) in &stages {
-            let plain =
-                !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
-            if !plain {
-                let fault = Diagnostic::error(Code::StageName, format!("`{name}` is no name for a stage"))
-                    .help("a stage's name is made of letters, digits, `-`, `_` and `.`");
-                fields.fault(At::top().key("stages").key(name).on_key(), fault);
-            }
-        }
-        let folder = self.file.parent().unwrap_or(Path::new("")).to_owned();
-        let pins = digests::Pins::read(&fields.texts("digests").unwrap_or_default(), &folder, fields.faults);
-        if let Some(targets) = fields.texts("targets") {
-            self.targets = targets;
-        }
-        let folder = self.file.parent().unwrap_or(Path::new("")).to_owned();
-        let context =
-            report::Context { dims: &dims, narrowed: !held.is_empty(), vars: &raw_vars, folder: &folder };
-        let mut drafts = report::drafts(&mut fields, &context);
-        fields.finish("a pipeline");
-
-        let points = sweep::points(&dims);
-        let sweep = points::Sweep { vars: &raw_vars, swept: &self.swept, points: &points, stages: &stages };
-        self.points = points::read(
-            &sweep,
-            faults,
-            |node, at, vars, faults| kinds::read(node, at, vars, &folder, &pins, faults),
-            |vars, faults| drafts.iter_mut().for_each(|draft| draft.at_point(vars, faults)),
-        );
-        self.reports = drafts.into_iter().filter_map(|draft| draft.finish(self.points.len())).collect();
-    }
-}
-
-/// A field's own fields, as they stand.
-fn block_of(fields: &mut Fields, name: &'static str) -> Option<Vec<(String, Node)>> {
-    match fields.raw(name)? {
-        (Node::Map(block), _) => Some(block.clone()),
-        (Node::Null, _) => None,
-        (other, at) => {
-            let fault = Diagnostic::error(
-                Code::WrongType,
-                format!("`{name}` is a block of fields, not {}", other.what()),
-            );
-            fields.fault(at, fault);
-            None
-        }
-    }
-}
-
-/// Applies `NAME=VALUE` to the tree and returns what it set.
-fn override_node(top: &mut Node, set: &str) -> Result<At, Box<Diagnostic>> {
-    let wrong = |code: Code, message: String| {
-        Diagnostic::error(code, message).note(format!("given on the command line: `--set {set}`"))
-    };
-    let Some((name, value)) = set.split_once('=') else {
-        return Err(Box::new(
-            wrong(Code::BadSet, "`--set` wants NAME=VALUE".to_owned()).help("such as `--set seed=3`"),
-        ));
-    };
-    let value = yaml::parse_value(value).unwrap_or_else(|| Node::Text(value.to_owned()));
-    let steps: Vec<&str> = name.split('.').collect();
-    let is_top = top.get(steps[0]).is_some() && steps.len() > 1;
-    let (mut node, mut at) = (top, At::top());
-    let path: Vec<&str> = if is_top { steps } else { std::iter::once("vars").chain(steps).collect() };
-    for (depth, step) in path.iter().enumerate() {
-        let last = depth + 1 == path.len();
-        let around = at.clone();
-        at = at.key(step);
-        let Node::Map(fields) = node else {
-            let fault = format!("`{around}` has no fields, so `{at}` cannot be set");
-            return Err(Box::new(wrong(Code::BadSet, fault)));
-        };
-        let found = fields.iter().position(|(key, _)| key == step);
-        let index = match found {
-            Some(index) => index,
-            // A parameter at its default need not stand in the file to be set; a variable must.
-            None if last && is_top => {
-                fields.push(((*step).to_owned(), Node::Null));
-                fields.len() - 1
-            }
-            None => {
-                let diagnostic = if is_top {
-                    wrong(Code::BadSet, format!("`{around}` has no `{step}`"))
-                } else {
-                    wrong(Code::UnknownVariable, format!("unknown variable `{step}`"))
-                };
-                let all = || {
-                    "name a variable of the pipeline, or a path such as `stages.model.train.epochs`"
-                        .to_owned()
-                };
-                let known = fields.iter().map(|(key, _)| key.as_str());
-                return Err(Box::new(diagnostic.meant(step, known, all)));
-            }
-        };
-        node = &mut fields[index].1;
-    }
-    *node = value;
-    Ok(at)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::Block;
 use super::fields::Faults;
+use super::loops::Draft;
 use super::vars::{self, Vars};
 use super::yaml::{At, Node};
 use crate::diag::Diagnostic;
@@ -115,10 +116,10 @@ pub(super) struct Sweep<'a> {
     /// At each point, the values of the swept variables in their order.
     pub(super) points: &'a [Vec<Node>],
     /// Every stage as it stands.
-    pub(super) stages: &'a [(String, Node)],
+    pub(super) stages: &'a [Draft],
 }
 
-/// Reads every stage at every point. `read` reads one block; `at_point` is called with the variables of each
+/// Reads every stage at every point; what tells the points apart is for the caller to say. `read` reads one block; `at_point` is called with the variables of each
 /// point, in order. The same fault at several points is reported once.
 pub(super) fn read(
     sweep: &Sweep,
@@ -130,9 +131,7 @@ pub(super) fn read(
     let mut values = Values::of(sweep, &mentions);
     let ids = value_ids(sweep);
     let (names, positions) = in_order(sweep.stages);
-    let depends: Vec<Vec<usize>> = sweep.stages.iter().map(|(_, node)| mentions.swept(node)).collect();
-    let at_stages = At::top().key("stages");
-    let ats: Vec<At> = sweep.stages.iter().map(|(name, _)| at_stages.key(name)).collect();
+    let depends: Vec<Vec<usize>> = sweep.stages.iter().map(|stage| mentions.swept(&stage.node)).collect();
 
     let broken = Arc::new(Block::Broken);
     let mut known: Vec<BTreeMap<Vec<usize>, Arc<Block>>> = vec![BTreeMap::new(); sweep.stages.len()];
@@ -140,32 +139,32 @@ pub(super) fn read(
     for (point, ids) in sweep.points.iter().zip(&ids) {
         values.move_to(sweep, point, faults);
         let mut blocks = vec![broken.clone(); sweep.stages.len()];
-        for (index, (_, node)) in sweep.stages.iter().enumerate() {
+        for (index, Draft { node, at, .. }) in sweep.stages.iter().enumerate() {
             let key: Vec<usize> = depends[index].iter().map(|var| ids[*var]).collect();
             let block = known[index].entry(key).or_insert_with(|| {
                 let before = faults.len();
-                let block = read(node, &ats[index], &values.vars, faults);
+                let block = read(node, at, &values.vars, faults);
                 block.filter(|_| faults.len() == before).map_or_else(|| broken.clone(), Arc::new)
             });
             blocks[positions[index]] = block.clone();
         }
         at_point(&values.vars, faults);
         let stages = Stages { names: names.clone(), blocks };
-        points.push(Point { values: point.iter().map(Node::brief).collect(), stages });
+        points.push(Point { values: vec![], stages });
     }
     dedup(faults);
     points
 }
 
 /// The stages' names in rising order, and the place of each stage among them.
-fn in_order(stages: &[(String, Node)]) -> (Arc<[String]>, Vec<usize>) {
+fn in_order(stages: &[Draft]) -> (Arc<[String]>, Vec<usize>) {
     let mut order: Vec<usize> = (0..stages.len()).collect();
-    order.sort_by(|a, b| stages[*a].0.cmp(&stages[*b].0));
+    order.sort_by(|a, b| stages[*a].name.cmp(&stages[*b].name));
     let mut positions = vec![0; stages.len()];
     for (position, &index) in order.iter().enumerate() {
         positions[index] = position;
     }
-    (order.iter().map(|index| stages[*index].0.clone()).collect(), positions)
+    (order.iter().map(|index| stages[*index].name.clone()).collect(), positions)
 }
 
 /// For each point and swept variable a number: points have the same one where they have the same value.
@@ -307,7 +306,10 @@ mod tests {
 
     /// The stages that are read, each with the text of its block, in order; and the points.
     fn reads(vars: &str, stages: &str, swept: &[&str], points: &[&[&str]]) -> (Vec<String>, Vec<Point>) {
-        let (vars, stages) = (map(vars), map(stages));
+        let vars = map(vars);
+        let at = |name: &str| At::top().key("stages").key(name);
+        let stages = map(stages).into_iter().map(|(name, node)| Draft { at: at(&name), name, node });
+        let stages: Vec<Draft> = stages.collect();
         let swept: Vec<String> = swept.iter().map(|name| (*name).to_owned()).collect();
         let value = |text: &&str| parse_value(text).expect("a value");
         let points: Vec<Vec<Node>> = points.iter().map(|point| point.iter().map(value).collect()).collect();
@@ -373,7 +375,6 @@ mod tests {
         let (_, points) = reads("{a: 0}", "{z: '${a}', b: x}", &["a"], &[&["1"], &["2"]]);
         let names: Vec<&String> = points[1].stages.keys().collect();
         assert_eq!(names, ["b", "z"]);
-        assert_eq!(points[1].values, ["2"]);
         let block = |point: usize, name: &str| {
             let stages = &points[point].stages;
             Arc::as_ptr(stages.at(stages.position(name).expect("a stage")).1)

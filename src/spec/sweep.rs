@@ -1,9 +1,45 @@
-//! Sweeps: the variables that vary, and every combination of their values.
+//! Sweeps: the variables that vary, and the points that they make.
+//!
+//! A sweep is a product of axes, in the order of the file; the last varies fastest. An axis is a variable with
+//! its values, several variables that move together (`zip`), or named settings of several (`points`). What
+//! `exclude` matches is left out.
 
-use super::fields::{Faults, Fields, list, number};
-use super::vars::Vars;
+mod read;
+
+use super::fields::{Faults, list, number};
+use super::values::{Constants, MOST};
 use super::yaml::{At, Node};
 use crate::diag::{Code, Diagnostic};
+
+pub(super) use read::{assigned, names};
+
+/// What a sweep comes to.
+#[derive(Clone, Debug)]
+pub(super) struct Sweep {
+    /// The names that tell points apart in tables, each with its values in order.
+    pub(super) columns: Vec<Dimension>,
+    /// Every variable that a point sets.
+    pub(super) varied: Vec<String>,
+    /// The points in order: one without a sweep.
+    pub(super) points: Vec<Setting>,
+}
+
+impl Sweep {
+    /// That of a pipeline which sweeps over nothing.
+    pub(super) fn none() -> Self {
+        Self { columns: vec![], varied: vec![], points: vec![Setting::default()] }
+    }
+
+    /// At each point the value of each varied variable; what a point does not set stays as it stands.
+    pub(super) fn assignments(&self, vars: &[(String, Node)]) -> Vec<Vec<Node>> {
+        let value = |point: &Setting, name: &String| {
+            let found = point.vars.iter().chain(vars).find(|(var, _)| var == name);
+            found.map_or(Node::Null, |(_, value)| value.clone())
+        };
+        let point = |point| self.varied.iter().map(|name| value(point, name)).collect();
+        self.points.iter().map(point).collect()
+    }
+}
 
 /// A variable and the values it takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,202 +48,178 @@ pub(super) struct Dimension {
     pub(super) values: Vec<Node>,
 }
 
-/// The most points of a sweep: more than anyone waits for, few enough to plan in seconds.
-const MOST_POINTS: usize = 10_000;
+/// One point.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Setting {
+    /// The columns' values.
+    pub(super) values: Vec<Node>,
+    /// The variables that it sets, with their values.
+    pub(super) vars: Vec<(String, Node)>,
+}
 
-/// Reads `sweep: {seed: {range: [0, 10]}, task: [a, b]}`.
-pub(super) fn dimensions(
-    node: &Node,
-    at: &At,
-    vars: &[(String, Node)],
-    faults: &mut Faults,
-) -> Vec<Dimension> {
-    let block = match node {
-        Node::Map(block) => block,
-        Node::Null => return vec![],
-        other => {
-            let fault = Diagnostic::error(
-                Code::WrongType,
-                format!("`sweep` is a block of variables, not {}", other.what()),
-            )
-            .help("write `sweep: {seed: [0, 1, 2]}`");
-            faults.push((at.clone(), fault));
-            return vec![];
-        }
-    };
-    let mut dims = vec![];
-    for (name, node) in block {
-        let at = at.key(name);
-        let known: Vec<&str> = vars.iter().map(|(name, _)| name.as_str()).collect();
-        if !known.contains(&name.as_str()) {
-            let all = || format!("a sweep varies the pipeline's `vars`, which are {}", list(&known));
-            let fault = Diagnostic::error(Code::UnknownVariable, format!("unknown variable `{name}`")).meant(
-                name,
-                known.iter().copied(),
-                all,
-            );
-            faults.push((at.on_key(), fault));
-            continue;
-        }
-        let values = match node {
-            Node::List(items) => items.clone(),
-            Node::Map(_) => range(node, &at, faults),
-            other => {
-                let fault = Diagnostic::error(
-                    Code::WrongType,
-                    format!("the values of `{name}` are a list or a range, not {}", other.what()),
-                )
-                .help(format!("write `{name}: [{}]`, or `{name}: {{range: [0, 10]}}`", other.brief()));
-                faults.push((at, fault));
-                continue;
-            }
-        };
-        if values.is_empty() {
-            // A faulty range has been reported already.
-            if matches!(node, Node::List(_)) {
-                faults.push((
-                    at,
-                    Diagnostic::error(Code::NoValues, format!("`{name}` has no values to sweep over")),
-                ));
-            }
-            continue;
-        }
-        if let Some(twice) = values.iter().enumerate().find(|(i, value)| values[..*i].contains(value)) {
-            let fault = Diagnostic::error(
-                Code::RepeatedValue,
-                format!("`{}` stands twice among the values of `{name}`", twice.1.brief()),
-            );
-            faults.push((at.index(twice.0), fault));
-        }
-        dims.push(Dimension { name: name.clone(), values });
+/// What a sweep is read against.
+pub(super) struct Given<'a> {
+    /// Every variable as it stands.
+    pub(super) vars: &'a [(String, Node)],
+    /// The variables that have been given a value in place of those swept over.
+    pub(super) held: &'a [String],
+    /// Whether only a part of what the file sweeps over is asked for, so that an exclusion may match nothing.
+    pub(super) narrowed: bool,
+}
+
+/// An axis: in each of its rows it sets the same or other variables; its columns are set in all.
+#[derive(Clone, Debug)]
+struct Axis {
+    columns: Vec<String>,
+    rows: Vec<Vec<(String, Node)>>,
+}
+
+/// A combination that is left out, and where it is said.
+struct Exclusion {
+    fields: Vec<(String, Node)>,
+    at: At,
+}
+
+/// Reads a `sweep` block. Without one, or with one that has faults, there is one point.
+pub(super) fn read(node: &Node, at: &At, given: &Given, faults: &mut Faults) -> Sweep {
+    let varied = read::names(node);
+    let constants = Constants::new(given.vars, &varied);
+    let (mut axes, exclusions) = read::axes(node, at, given.vars, &constants, faults);
+    for name in given.held {
+        hold(&mut axes, name, given.vars, faults);
     }
-    let count = dims.iter().try_fold(1_usize, |n, dim| n.checked_mul(dim.values.len()));
-    if count.is_none_or(|count| count > MOST_POINTS) {
-        let fault =
-            Diagnostic::error(Code::TooManyPoints, format!("the sweep has more than {MOST_POINTS} points"))
-                .help("sweep over fewer variables or values at a time");
+    let count = axes.iter().try_fold(1_usize, |n, axis| n.checked_mul(axis.rows.len()));
+    if count.is_none_or(|count| count > MOST) {
+        let fault = Diagnostic::error(Code::TooManyPoints, format!("the sweep has more than {MOST} points"))
+            .help("sweep over fewer variables or values at a time");
         faults.push((at.on_key(), fault));
-        return vec![];
+        axes.clear();
     }
-    dims
-}
-
-/// Reads `{range: [start, end]}` or `{range: [start, end, step]}`; the end is not part of it.
-fn range(node: &Node, at: &At, faults: &mut Faults) -> Vec<Node> {
-    let nothing = Vars::new();
-    let Some(mut fields) = Fields::of(node, "a range", at.clone(), &nothing, faults) else { return vec![] };
-    let taken = fields.take("range");
-    fields.finish("a range");
-    let Some((node, at)) = taken else {
-        faults.push((
-            at.clone(),
-            Diagnostic::error(Code::BadRange, "a range is missing").help("write `{range: [0, 10]}`"),
-        ));
-        return vec![];
+    let all = product(&axes);
+    let columns: Vec<String> = axes.iter().flat_map(|axis| axis.columns.clone()).collect();
+    let kept = exclude(all, &exclusions, given, faults);
+    if kept.is_empty() {
+        let fault = Diagnostic::error(Code::NoPointsLeft, "the exclusions leave no point of the sweep")
+            .help("exclude less");
+        faults.push((at.key("exclude").on_key(), fault));
+    }
+    let value = |point: &[(String, Node)], name: &str| {
+        point.iter().find(|(var, _)| var == name).map_or(Node::Null, |(_, value)| value.clone())
     };
-    let numbers: Option<Vec<f64>> = match &node {
-        Node::List(items) => items.iter().map(number).collect(),
-        _ => None,
-    };
-    let (start, end, step) = match numbers.as_deref() {
-        Some([start, end]) => (*start, *end, 1.0),
-        Some([start, end, step]) => (*start, *end, *step),
-        _ => {
-            let fault = Diagnostic::error(
-                Code::BadRange,
-                format!("a range is `[start, end]` or `[start, end, step]`, not {}", node.what()),
-            );
-            faults.push((at, fault));
-            return vec![];
+    let points: Vec<Setting> = kept
+        .into_iter()
+        .map(|vars| Setting { values: columns.iter().map(|name| value(&vars, name)).collect(), vars })
+        .collect();
+    let columns = columns.into_iter().enumerate().map(|(i, name)| {
+        let mut values: Vec<Node> = vec![];
+        for point in &points {
+            if !values.contains(&point.values[i]) {
+                values.push(point.values[i].clone());
+            }
         }
-    };
-    let count = ((end - start) / step).ceil();
-    if count.is_finite() && count > MOST_POINTS as f64 {
-        let fault = Diagnostic::error(
-            Code::TooManyPoints,
-            format!("the range `{}` has more than {MOST_POINTS} values", node.brief()),
-        )
-        .help("sweep over fewer at a time");
-        faults.push((at, fault));
-        return vec![];
-    }
-    if !(count >= 1.0 && count.is_finite()) {
-        let fault = Diagnostic::error(
-            Code::BadRange,
-            format!("the range `{}` is empty or without end", node.brief()),
-        )
-        .help("the end is not part of a range: `[0, 3]` is 0, 1, 2");
-        faults.push((at, fault));
-        return vec![];
-    }
-    let all_whole =
-        matches!(&node, Node::List(items) if items.iter().all(|item| matches!(item, Node::Int(_))));
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "checked to be in range above"
-    )]
-    (0..count as usize)
-        .map(|i| {
-            let value = start + step * i as f64;
-            if all_whole { Node::Int(value as i64) } else { Node::Float(value) }
-        })
-        .collect()
+        Dimension { name, values }
+    });
+    let columns = columns.collect();
+    let varied = axes.iter().flat_map(|axis| axis.rows.iter().flatten()).map(|(name, _)| name.clone());
+    let varied: std::collections::BTreeSet<String> = varied.collect();
+    Sweep { columns, varied: varied.into_iter().collect(), points }
 }
 
-/// Every combination of the dimensions' values; the last dimension varies fastest.
-pub(super) fn points(dims: &[Dimension]) -> Vec<Vec<Node>> {
-    dims.iter().fold(vec![vec![]], |points, dim| {
+/// Gives a variable of the sweep one value. Where that is one of its values in a zip, or a point's name, what
+/// moves together with it stays with it.
+fn hold(axes: &mut [Axis], name: &String, vars: &[(String, Node)], faults: &mut Faults) {
+    let Some((_, value)) = vars.iter().find(|(var, _)| var == name) else { return };
+    for axis in axes.iter_mut() {
+        let says = |row: &Vec<(String, Node)>| row.iter().any(|(var, is)| var == name && same(value, is));
+        let is_column = axis.columns.contains(name);
+        let moves_others = axis.rows.iter().flatten().any(|(var, _)| var != name);
+        if is_column && moves_others && axis.rows.iter().any(says) {
+            axis.rows.retain(says);
+        } else if is_column && axis.columns.len() == 1 && moves_others {
+            let of_axis = axis.rows.iter().flatten().filter(|(var, _)| var == name);
+            let names: Vec<String> = of_axis.map(|(_, point)| point.brief()).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let fault = Diagnostic::error(
+                Code::UnknownWord,
+                format!("the sweep has no point `{}` of `{name}`", value.brief()),
+            );
+            let all = || format!("its points are {}", list(&names));
+            let fault = fault.meant(&value.brief(), names.iter().copied(), all);
+            faults.push((At::top().key("vars").key(name), fault));
+        }
+        axis.columns.retain(|column| column != name);
+        for row in &mut axis.rows {
+            row.retain(|(var, _)| var != name);
+        }
+        let mut seen: Vec<Vec<(String, Node)>> = vec![];
+        axis.rows.retain(|row| {
+            let new = !seen.contains(row);
+            seen.push(row.clone());
+            new
+        });
+    }
+}
+
+/// Every combination of the axes' rows; the last axis varies fastest.
+fn product(axes: &[Axis]) -> Vec<Vec<(String, Node)>> {
+    axes.iter().fold(vec![vec![]], |points, axis| {
         points
             .iter()
-            .flat_map(|point| {
-                dim.values
-                    .iter()
-                    .map(move |value| point.iter().chain(std::iter::once(value)).cloned().collect())
-            })
+            .flat_map(|point| axis.rows.iter().map(move |row| point.iter().chain(row).cloned().collect()))
             .collect()
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::yaml::parse_value;
-    use super::*;
-
-    fn read(sweep: &str) -> (Vec<Dimension>, Vec<String>) {
-        let vars = [("seed".to_owned(), Node::Int(0)), ("lr".to_owned(), Node::Float(0.1))];
-        let mut faults = vec![];
-        let dims =
-            dimensions(&parse_value(sweep).expect("yaml"), &At::top().key("sweep"), &vars, &mut faults);
-        (dims, faults.into_iter().map(|(_, fault)| fault.message).collect())
-    }
-
-    #[test]
-    fn every_combination_the_last_varies_fastest() {
-        let (dims, faults) = read("{lr: [0.1, 0.2], seed: {range: [3, 7, 2]}}");
-        assert_eq!(faults, Vec::<String>::new());
-        let all: Vec<String> =
-            points(&dims).iter().map(|p| p.iter().map(Node::brief).collect::<Vec<_>>().join(" ")).collect();
-        assert_eq!(all, ["0.1 3", "0.1 5", "0.2 3", "0.2 5"]);
-        assert_eq!(points(&[]), [Vec::<Node>::new()]);
-    }
-
-    #[test]
-    fn what_makes_no_sweep_is_said() {
-        for (sweep, part) in [
-            ("{sed: [1]}", "unknown variable `sed`"),
-            ("{seed: 3}", "a list or a range"),
-            ("{seed: []}", "no values"),
-            ("{seed: [1, 1]}", "twice"),
-            ("{seed: {range: [3, 3]}}", "empty"),
-            ("{seed: {range: [0, 3, 0]}}", "empty or without end"),
-            ("{seed: {range: [0, 1e9]}}", "more than 10000 values"),
-            ("{seed: {rnge: [0, 3]}}", "unknown field `rnge`"),
-            ("{seed: {range: [0, 1000]}, lr: {range: [0, 1000]}}", "more than 10000 points"),
-            ("3", "a block of variables"),
-        ] {
-            let (_, faults) = read(sweep);
-            assert!(faults.iter().any(|fault| fault.contains(part)), "{sweep}: {faults:?}");
+/// Leaves out what an exclusion matches in all its fields; one that matches nothing is worth a warning.
+fn exclude(
+    points: Vec<Vec<(String, Node)>>,
+    exclusions: &[Exclusion],
+    given: &Given,
+    faults: &mut Faults,
+) -> Vec<Vec<(String, Node)>> {
+    let value = |point: &[(String, Node)], name: &str| {
+        let found = point.iter().chain(given.vars).find(|(var, _)| var == name);
+        found.map(|(_, value)| value.clone())
+    };
+    let hits = |exclusion: &Exclusion, point: &[(String, Node)]| {
+        exclusion
+            .fields
+            .iter()
+            .all(|(name, wanted)| value(point, name).is_some_and(|value| is_among(wanted, &value)))
+    };
+    for exclusion in exclusions.iter().filter(|_| !given.narrowed) {
+        if points.iter().any(|point| hits(exclusion, point)) {
+            continue;
         }
+        let never = exclusion.fields.iter().find(|(name, wanted)| {
+            !points.iter().any(|point| value(point, name).is_some_and(|value| is_among(wanted, &value)))
+        });
+        let fault = Diagnostic::warning(Code::NothingExcluded, "this excludes no point of the sweep");
+        let Some((name, wanted)) = never else {
+            let help = "an exclusion matches by all of its fields at once; no point has all of these values";
+            faults.push((exclusion.at.clone(), fault.help(help)));
+            continue;
+        };
+        let mut values: Vec<String> = points.iter().filter_map(|p| Some(value(p, name)?.brief())).collect();
+        values.dedup();
+        let all = || "an exclusion matches by all of its fields: delete it, or correct its values".to_owned();
+        let fault = fault.note(format!("`{name}` never is `{}`", wanted.brief()));
+        let fault = fault.meant(&wanted.brief(), values.iter().map(String::as_str), all);
+        faults.push((exclusion.at.key(name), fault));
     }
+    points.into_iter().filter(|point| !exclusions.iter().any(|exclusion| hits(exclusion, point))).collect()
 }
+
+/// Whether a value is the wanted one, or one of a list of wanted ones.
+fn is_among(wanted: &Node, value: &Node) -> bool {
+    same(wanted, value) || matches!(wanted, Node::List(items) if items.iter().any(|item| same(item, value)))
+}
+
+/// Whether two values mean the same: a number is one number, `1` or `1.0`.
+fn same(a: &Node, b: &Node) -> bool {
+    let bits = |node: &Node| number(node).map(f64::to_bits);
+    a == b || (bits(a).is_some() && bits(a) == bits(b))
+}
+
+#[cfg(test)]
+mod tests;

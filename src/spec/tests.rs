@@ -1,5 +1,8 @@
 //! The language, from text to spec.
 
+mod language;
+mod properties;
+
 use super::*;
 use crate::action::{Length, Metric, Sample, Weights};
 
@@ -162,7 +165,7 @@ fn a_fault_without_a_place_names_the_file() {
 
 #[test]
 fn what_has_no_end_is_not_read_to_it() {
-    let (_, diagnostics) = Spec::load(Path::new("/dev/zero"), &[]);
+    let (_, diagnostics) = Spec::load(Path::new("/dev/zero"), &Overrides::default());
     assert!(diagnostics[0].message.contains("more than 16 MiB"), "{}", print(&diagnostics));
 }
 
@@ -192,6 +195,7 @@ fn with_report(block: &str) -> String {
     before
         .replace("seed: 0}", "seed: 0, size: 1, out: pics, measured: {a: macro_f1, b: accuracy}}")
         .replace("{task: [a, b]", "{task: [a, b], size: [1, 10, 100x]")
+        .replace("enc/${task}", "enc/${task}${size}${out}${measured.a}")
         + "report: "
         + block
         + "\n"

@@ -1,7 +1,7 @@
 //! The fields of `train` and `learn-weights`: one loop, and so nearly one block.
 
 use super::fields::{Fields, Range, list, not_in_range, number, whole};
-use super::kinds::{metrics, required_ref};
+use super::kinds::{Context, metrics, refs, required_ref};
 use super::vars::Vars;
 use super::yaml::{At, Node};
 use super::{Block, Ref};
@@ -12,9 +12,9 @@ use crate::action::{
 use crate::diag::{Code, Diagnostic};
 
 /// Reads a `train` block.
-pub(super) fn train(mut fields: Fields, vars: &Vars) -> Option<Block> {
+pub(super) fn train(mut fields: Fields, vars: &Vars, context: &Context) -> Option<Block> {
     let init = required_ref(&mut fields, "init", "the encoder or train stage to start from");
-    let objectives = Objectives::read(&mut fields);
+    let objectives = Objectives::read(&mut fields, context);
     if objectives.sound && objectives.names().is_empty() {
         fields.missing("end_task", "a train stage has an `end_task`, `auxiliary` objectives, or both");
     }
@@ -26,9 +26,9 @@ pub(super) fn train(mut fields: Fields, vars: &Vars) -> Option<Block> {
 }
 
 /// Reads a `learn-weights` block.
-pub(super) fn learn_weights(mut fields: Fields, vars: &Vars) -> Option<Block> {
+pub(super) fn learn_weights(mut fields: Fields, vars: &Vars, context: &Context) -> Option<Block> {
     let init = required_ref(&mut fields, "init", "the encoder or train stage to start from");
-    let objectives = Objectives::read(&mut fields);
+    let objectives = Objectives::read(&mut fields, context);
     if objectives.sound && objectives.end_task.is_none() {
         fields.missing("end_task", "weights are learned for an end-task, from its dev split");
     }
@@ -56,15 +56,10 @@ struct Objectives {
 }
 
 impl Objectives {
-    fn read(fields: &mut Fields) -> Self {
+    fn read(fields: &mut Fields, context: &Context) -> Self {
         let before = fields.faults.len();
         let end_task = fields.text("end_task").map(|(stage, at)| Ref { stage, at });
-        let auxiliary: Vec<Ref> = fields
-            .texts("auxiliary")
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(stage, at)| Ref { stage, at })
-            .collect();
+        let auxiliary = refs(fields, "auxiliary", context);
         let sound = fields.faults.len() == before;
         let objectives: Vec<&Ref> = end_task.iter().chain(&auxiliary).collect();
         for (i, objective) in objectives.iter().enumerate() {
@@ -263,7 +258,8 @@ fn weights(fields: &mut Fields, objectives: &Objectives, vars: &Vars) -> (Weight
     }
 }
 
-/// A number, at least 0, for each objective, in the objectives' order.
+/// A number, at least 0, for each objective, in the objectives' order. A loop's name gives its number to each
+/// of the loop's stages that has none of its own.
 fn by_objective(
     fields: &mut Fields,
     given: &[(String, Node)],
@@ -272,10 +268,13 @@ fn by_objective(
     names: &[&str],
 ) -> Vec<f64> {
     let mut values = vec![];
+    let in_loop = |name: &str| name.split_once('@').map(|(of, _)| of.to_owned());
     for name in names {
-        match given.iter().find(|(key, _)| key == name).map(|(_, node)| (node, number(node))) {
-            Some((_, Some(weight))) if weight >= 0.0 && weight.is_finite() => values.push(weight),
-            Some((node, _)) => {
+        let own = given.iter().find(|(key, _)| key == name);
+        let found = own.or_else(|| given.iter().find(|(key, _)| Some(key) == in_loop(name).as_ref()));
+        match found.map(|(key, node)| (key, node, number(node))) {
+            Some((_, _, Some(weight))) if weight >= 0.0 && weight.is_finite() => values.push(weight),
+            Some((name, node, _)) => {
                 let fault = Diagnostic::error(
                     not_in_range(node),
                     format!("the weight of `{name}` is a number at least 0, not {}", node.what()),
@@ -293,7 +292,7 @@ fn by_objective(
         }
     }
     for (key, _) in given {
-        if !names.contains(&key.as_str()) {
+        if !names.contains(&key.as_str()) && !names.iter().any(|name| in_loop(name).as_ref() == Some(key)) {
             let fault =
                 Diagnostic::error(Code::ObjectiveWeights, format!("`{key}` is no objective of this stage"))
                     .meant(key, names.iter().copied(), || format!("its objectives are {}", list(names)));

@@ -97,25 +97,70 @@ pub(super) fn substitute(node: &Node, vars: &Vars) -> Result<Node, Box<Diagnosti
     }
 }
 
-/// The names of the variables in a node.
-pub(super) fn mentions(node: &Node) -> Vec<String> {
+/// A node with some variables replaced by scalars, also where a name is built from them; what else is there
+/// stays as it stands.
+pub(super) fn bind(node: &Node, values: &[(String, Node)]) -> Node {
     match node {
-        Node::Text(text) => split(text)
+        Node::Text(text) if text.contains('$') => {
+            // What cannot be split is told where the text is read.
+            let Ok(parts) = split(text) else { return node.clone() };
+            let value = |name: &str| values.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+            if let [Part::Var(name)] = parts.as_slice()
+                && let Some(value) = value(name)
+            {
+                return value.clone();
+            }
+            let bound = parts.into_iter().map(|part| match part {
+                Part::Text(text) => text.replace("${", "$${"),
+                Part::Var(name) => match value(&name) {
+                    Some(value) => value.brief(),
+                    None if name.contains("${") => {
+                        format!("${{{}}}", bind(&Node::Text(name), values).brief())
+                    }
+                    None => format!("${{{name}}}"),
+                },
+            });
+            Node::Text(bound.collect())
+        }
+        Node::List(items) => Node::List(items.iter().map(|item| bind(item, values)).collect()),
+        Node::Map(fields) => {
+            Node::Map(fields.iter().map(|(name, value)| (name.clone(), bind(value, values))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// The names of the variables in a node. One that begins with another variable is not known here.
+pub(super) fn mentions(node: &Node) -> Vec<String> {
+    let firsts = written(node).into_iter().map(|name| name.split('.').next().unwrap_or_default().to_owned());
+    firsts.filter(|first| !first.contains('$')).collect()
+}
+
+/// What variables' names begin and end with, where they are built from other variables: `${${method}_lr}`.
+pub(super) fn built(node: &Node) -> Vec<(String, String)> {
+    let ends = |name: String| {
+        let (before, _) = name.split_once("${")?;
+        let (_, after) = name.rsplit_once('}')?;
+        let is_first = !before.contains('.');
+        is_first.then(|| (before.to_owned(), after.split('.').next().unwrap_or_default().to_owned()))
+    };
+    written(node).into_iter().filter_map(ends).collect()
+}
+
+/// What stands between `${` and `}` in a node, also inside such names themselves.
+fn written(node: &Node) -> Vec<String> {
+    match node {
+        Node::Text(text) if text.contains('$') => split(text)
             .unwrap_or_default()
             .into_iter()
             .filter_map(|part| match part {
                 Part::Var(name) => Some(name),
                 Part::Text(_) => None,
             })
-            .flat_map(|name| {
-                let inner = mentions(&Node::Text(name.clone()));
-                let outer = name.split('.').next().unwrap_or_default().to_owned();
-                // What a name begins with is known only when it does not begin with a variable.
-                inner.into_iter().chain((!outer.contains('$')).then_some(outer))
-            })
+            .flat_map(|name| written(&Node::Text(name.clone())).into_iter().chain([name]))
             .collect(),
-        Node::List(items) => items.iter().flat_map(mentions).collect(),
-        Node::Map(fields) => fields.iter().flat_map(|(_, value)| mentions(value)).collect(),
+        Node::List(items) => items.iter().flat_map(written).collect(),
+        Node::Map(fields) => fields.iter().flat_map(|(_, value)| written(value)).collect(),
         _ => vec![],
     }
 }
@@ -213,7 +258,11 @@ fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Node, Box<Diagnostic>> {
     };
     let mut path = first.to_owned();
     for step in steps {
-        node = node.get(step).ok_or_else(|| {
+        let item = match node {
+            Node::List(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
+            other => other.get(step),
+        };
+        node = item.ok_or_else(|| {
             let fault = format!("variable `{path}` has no field `{step}`");
             let fault = Diagnostic::error(Code::UnknownVariableField, fault);
             Box::new(match node {
@@ -221,6 +270,7 @@ fn lookup<'a>(name: &str, vars: &'a Vars) -> Result<&'a Node, Box<Diagnostic>> {
                     let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
                     fault.meant(step, names.iter().copied(), || format!("its fields are {}", list(&names)))
                 }
+                Node::List(items) => fault.note(format!("it is a list of {}, counted from 0", items.len())),
                 other => fault.note(format!("it is {}", other.what())),
             })
         })?;

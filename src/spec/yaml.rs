@@ -71,6 +71,16 @@ impl Node {
     }
 }
 
+/// The value of a field; of one that is not there, nothing yet.
+pub(super) fn slot<'a>(fields: &'a mut Vec<(String, Node)>, key: &str) -> &'a mut Node {
+    let found = fields.iter().position(|(name, _)| name == key);
+    let index = found.unwrap_or_else(|| {
+        fields.push((key.to_owned(), Node::Null));
+        fields.len() - 1
+    });
+    &mut fields[index].1
+}
+
 /// A step from a node to one inside it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
@@ -116,6 +126,11 @@ impl At {
         Self { steps: self.steps.clone(), of_key: true }
     }
 
+    /// This node itself, where this is the key that it is the value of.
+    pub(super) fn value(&self) -> Self {
+        Self { steps: self.steps.clone(), of_key: false }
+    }
+
     /// The name of the field that this is the value of; empty for an item of a list.
     pub(super) fn last_key(&self) -> String {
         match self.steps.last() {
@@ -132,6 +147,19 @@ impl At {
     /// Whether this is `other` or inside it.
     pub(super) fn within(&self, other: &Self) -> bool {
         self.steps.starts_with(&other.steps)
+    }
+
+    /// The key that what is around this node is the value of; nothing at the top.
+    pub(super) fn around(&self) -> Option<Self> {
+        let (_, around) = self.steps.split_last()?;
+        Some(Self { steps: around.to_vec(), of_key: !around.is_empty() })
+    }
+
+    /// The same way on from `to` that this goes on from `from`, which it must be within.
+    pub(super) fn moved(&self, from: &Self, to: &Self) -> Self {
+        let mut steps = to.steps.clone();
+        steps.extend_from_slice(self.steps.get(from.steps.len()..).unwrap_or_default());
+        Self { steps, of_key: self.of_key }
     }
 
     fn step(&self, step: Step) -> Self {
@@ -244,9 +272,18 @@ impl Text {
             if let Some(place) = self.find(&at, 0) {
                 return Some(place);
             }
-            at.steps.pop()?;
-            at.of_key = !at.steps.is_empty();
+            at = at.around()?;
         }
+    }
+
+    /// The file, as the user named it.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The folder that the file's paths are relative to.
+    pub(super) fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
     }
 
     fn find(&self, at: &At, nth: usize) -> Option<Place> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::fields::{Faults, Fields, list};
 use super::super::sweep::Dimension;
+use super::super::values::Constants;
 use super::super::vars::{self, Vars};
 use super::super::yaml::{At, Node};
 use super::super::{Ref, Source};
@@ -13,14 +14,18 @@ use crate::diag::{Code, Diagnostic};
 
 /// What the `report` block is read against.
 pub(in crate::spec) struct Context<'a> {
-    /// The sweep.
+    /// The sweep's columns.
     pub(in crate::spec) dims: &'a [Dimension],
-    /// Whether the command line chose some of its points.
+    /// Whether the command line, or a profile, chose some of its points.
     pub(in crate::spec) narrowed: bool,
     /// Every variable as it stands.
     pub(in crate::spec) vars: &'a [(String, Node)],
+    /// The variables that are the same at every point.
+    pub(in crate::spec) constants: &'a Constants,
     /// The pipeline's folder.
     pub(in crate::spec) folder: &'a Path,
+    /// The profiles that are laid over the pipeline: their figures have names of their own.
+    pub(in crate::spec) profiles: &'a [String],
 }
 
 /// A report whose metric is still to be found at each sweep point.
@@ -36,10 +41,11 @@ pub(in crate::spec) fn drafts(fields: &mut Fields, context: &Context) -> Vec<Dra
         Node::List(items) => items.iter().enumerate().map(|(i, item)| (item, at.index(i))).collect(),
         other => vec![(other, at)],
     };
-    let constants = constants(context);
     let mut drafts: Vec<Draft> = vec![];
     for (item, at) in items {
-        let Some(fields) = Fields::of(item, "`report`", at, &constants, fields.faults) else { continue };
+        let Some(fields) = Fields::of(item, "`report`", at, &context.constants.vars, fields.faults) else {
+            continue;
+        };
         drafts.extend(draft(fields, context));
     }
     for (i, draft) in drafts.iter().enumerate() {
@@ -55,18 +61,6 @@ pub(in crate::spec) fn drafts(fields: &mut Fields, context: &Context) -> Vec<Dra
         }
     }
     drafts
-}
-
-/// The variables that are the same at every sweep point.
-fn constants(context: &Context) -> Vars {
-    let fixed: Vec<(String, Node)> = context
-        .vars
-        .iter()
-        .filter(|(name, _)| !context.dims.iter().any(|dim| dim.name == *name))
-        .cloned()
-        .collect();
-    // Those that depend on swept ones cannot be resolved, and are left out for it.
-    vars::resolve(&fixed, &mut vec![])
 }
 
 fn draft(mut fields: Fields, context: &Context) -> Option<Draft> {
@@ -160,7 +154,8 @@ fn draft(mut fields: Fields, context: &Context) -> Option<Draft> {
 fn axis(fields: &mut Fields, name: &'static str, context: &Context) -> Vec<(String, At)> {
     let mut known_vars = vec![];
     for (var, at) in fields.texts(name).unwrap_or_default() {
-        let known = context.vars.iter().map(|(name, _)| name.as_str());
+        let columns = context.dims.iter().map(|dim| dim.name.as_str());
+        let known = columns.chain(context.vars.iter().map(|(name, _)| name.as_str()));
         if known.clone().any(|name| name == var) {
             known_vars.push((var, at));
             continue;
@@ -174,19 +169,16 @@ fn axis(fields: &mut Fields, name: &'static str, context: &Context) -> Vec<(Stri
 
 /// A text that is the same at every sweep point.
 fn constant(fields: &mut Fields, name: &'static str, context: &Context) -> Option<(String, At)> {
-    if let Some((node, at)) = fields.raw(name) {
-        let varies = |var: &String| {
-            context.vars.iter().any(|(known, _)| known == var) && !constants(context).contains_key(var)
-        };
-        if let Some(var) = vars::mentions(node).into_iter().find(varies) {
-            let fault = Diagnostic::error(
-                Code::VariesOverSweep,
-                format!("`{var}` varies over the sweep, and `{name}` is said once"),
-            )
-            .help("leave it out; a variable of the table is `rows`, `columns` or `over`");
-            fields.fault(at, fault);
-            return None;
-        }
+    if let Some((node, at)) = fields.raw(name)
+        && let Some(var) = vars::mentions(node).into_iter().find(|var| context.constants.varies(var))
+    {
+        let fault = Diagnostic::error(
+            Code::VariesOverSweep,
+            format!("`{var}` varies over the sweep, and `{name}` is said once"),
+        )
+        .help("leave it out; a variable of the table is `rows`, `columns` or `over`");
+        fields.fault(at, fault);
+        return None;
     }
     fields.text(name)
 }
@@ -194,8 +186,7 @@ fn constant(fields: &mut Fields, name: &'static str, context: &Context) -> Optio
 /// `figure: {bars: PATH}`
 fn figure(fields: &mut Fields, context: &Context, columns: &[(String, At)]) -> Option<FigureFile> {
     let (node, at) = fields.raw("figure")?;
-    let constants = constants(context);
-    let mut inner = Fields::of(node, "`figure`", at, &constants, fields.faults)?;
+    let mut inner = Fields::of(node, "`figure`", at, &context.constants.vars, fields.faults)?;
     let before = inner.faults.len();
     let mut found = vec![];
     for (name, kind) in FigureKind::ALL {
@@ -226,6 +217,8 @@ fn figure(fields: &mut Fields, context: &Context, columns: &[(String, At)]) -> O
         .help(format!("leave out `.{extension}`"));
         fields.fault(at.clone(), fault);
     }
+    // A figure of a tiny budget does not take the place of the real one.
+    let name = std::iter::once(name).chain(context.profiles.iter().cloned()).collect::<Vec<_>>().join("-");
     let file = Source { path: context.folder.join(&name), name, at };
     let figure = FigureFile { kind, file, log: log.unwrap_or(false) };
     if kind == FigureKind::Lines {

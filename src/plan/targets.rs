@@ -1,0 +1,101 @@
+//! What the targets of a command or a pipeline mean: a stage, all stages of a loop, or all that a pattern fits.
+
+use std::collections::BTreeSet;
+
+use crate::diag::{Code, Diagnostic};
+use crate::spec::{Loops, Spec};
+
+/// The stages that `targets` name, each once; where there are none, those of the pipeline's own `targets`.
+/// What names no stage is a fault.
+pub(super) fn stages(
+    spec: &Spec,
+    targets: &[String],
+    known: &BTreeSet<&str>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<String> {
+    let mut found: Vec<String> = vec![];
+    for (target, at) in &spec.targets {
+        let named = named(target, &spec.loops, known.iter().copied());
+        if named.is_empty() {
+            diagnostics.push(spec.diagnose(at, unknown(spec, target, known)));
+        }
+        if targets.is_empty() {
+            found.extend(named);
+        }
+    }
+    for target in targets {
+        let named = named(target, &spec.loops, known.iter().copied());
+        if named.is_empty() {
+            diagnostics.push(unknown(spec, target, known));
+        }
+        found.extend(named);
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|stage| seen.insert(stage.clone()));
+    found
+}
+
+/// The stages among `known` that a word names.
+fn named<'a>(word: &str, loops: &Loops, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let is_pattern = word.contains(['*', '?']);
+    let in_loop = loops.get(word);
+    let means = |stage: &str| {
+        stage == word
+            || in_loop.is_some_and(|stages| stages.iter().any(|of| of == stage))
+            || (is_pattern && fits(word, stage))
+    };
+    known.filter(|stage| means(stage)).map(str::to_owned).collect()
+}
+
+fn unknown(spec: &Spec, target: &str, known: &BTreeSet<&str>) -> Diagnostic {
+    if target.contains(['*', '?']) {
+        let fault = Diagnostic::error(Code::UnknownStage, format!("no stage fits `{target}`"));
+        return fault.help("`*` stands for any letters and `?` for one; `tartan graph` shows the stages");
+    }
+    super::outline::unknown(spec, target, known)
+}
+
+/// Whether a text fits a pattern, in which `*` stands for any letters and `?` for one.
+fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    // For each beginning of the text, whether the pattern so far fits it.
+    let mut fit = vec![false; text.len() + 1];
+    fit[0] = true;
+    for wanted in pattern {
+        if wanted == '*' {
+            for end in 0..text.len() {
+                fit[end + 1] |= fit[end];
+            }
+        } else {
+            for end in (0..text.len()).rev() {
+                fit[end + 1] = fit[end] && (wanted == '?' || wanted == text[end]);
+            }
+            fit[0] = false;
+        }
+    }
+    fit[text.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_names_a_stage_a_loop_or_what_a_pattern_fits() {
+        let stages = ["dapt", "tapt@a", "tapt@b", "test"];
+        let loops = Loops::from([("tapt".to_owned(), vec!["tapt@a".to_owned(), "tapt@b".to_owned()])]);
+        for (word, expected) in [
+            ("dapt", &["dapt"][..]),
+            ("tapt", &["tapt@a", "tapt@b"]),
+            ("tapt@b", &["tapt@b"]),
+            ("*apt*", &["dapt", "tapt@a", "tapt@b"]),
+            ("t*t", &["test"]),
+            ("????", &["dapt", "test"]),
+            ("*", &stages),
+            ("d*a", &[]),
+            ("tap", &[]),
+        ] {
+            assert_eq!(named(word, &loops, stages.into_iter()), expected, "{word}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! From a pipeline's text to its spec: what is laid over it, its sweep, its loops, its stages at each point.
+
+use std::path::Path;
+
+use super::fields::{Faults, Fields};
+use super::origin::Origins;
+use super::sweep::{self, Sweep};
+use super::values::Constants;
+use super::yaml::{At, Node, Text};
+use super::{Overrides, Spec, digests, include, kinds, loops, points, profile, report, set, unused, vars};
+use crate::diag::{Code, Diagnostic};
+
+/// The version of the pipeline language.
+pub(super) const FORMAT: i64 = 1;
+
+/// What the command line and the profiles changed.
+struct Changed {
+    /// What `--set` set.
+    sets: Vec<At>,
+    /// The variables that profiles give a value in place of those swept over.
+    held: Vec<String>,
+    /// The profiles.
+    profiles: Vec<String>,
+}
+
+impl Changed {
+    /// Whether a variable of the sweep has been given one value: `--set seed=3` chooses one point of a sweep
+    /// over `seed`.
+    fn holds(&self, var: &str) -> bool {
+        self.sets.contains(&At::top().key("vars").key(var)) || self.held.iter().any(|held| held == var)
+    }
+
+    /// Whether the command line changes what is swept over a variable.
+    fn fixes(&self, var: &str) -> bool {
+        let sweep = At::top().key("sweep");
+        let is_block =
+            |at: &At| ["zip", "points", "exclude"].iter().any(|block| at.within(&sweep.key(block)));
+        let changes =
+            |at: &At| at.within(&sweep.key(var)) || is_block(at) || *at == At::top().key("vars").key(var);
+        self.sets.iter().any(changes)
+    }
+}
+
+/// Reads a pipeline.
+pub(super) fn read(file: &Path, text: Text, overrides: &Overrides) -> (Spec, Vec<Diagnostic>) {
+    let mut diagnostics = vec![];
+    let parsed = text.parse(&mut diagnostics);
+    let mut spec = Spec { file: file.to_owned(), origins: Origins::new(text), ..Spec::default() };
+    let Some(mut top) = parsed else { return (spec, diagnostics) };
+
+    let origins = &mut spec.origins;
+    let layers = include::lay_beneath(&mut top, origins, &mut diagnostics);
+    let mut settings = vec![];
+    for words in &overrides.sets {
+        match set::parse(words) {
+            Ok(setting) => settings.push(setting),
+            Err(fault) => diagnostics.push(*fault),
+        }
+    }
+    let values: Vec<Node> = settings.iter().map(|setting| setting.value.clone()).collect();
+    diagnostics.extend(unused::warnings(&top, &layers, &values, origins));
+    let held = profile::apply(&mut top, &layers, &overrides.profiles, origins, &mut diagnostics);
+    let mut sets = vec![];
+    for setting in settings {
+        match set::apply(&mut top, setting, origins) {
+            Ok(at) => sets.push(at),
+            Err(fault) => diagnostics.push(*fault),
+        }
+    }
+
+    spec.is_overridden = !overrides.sets.is_empty() || !overrides.profiles.is_empty();
+    let mut faults = Faults::new();
+    spec.fill(&top, &Changed { sets, held, profiles: overrides.profiles.clone() }, &mut faults);
+    faults.dedup();
+    diagnostics.extend(faults.into_iter().map(|(at, fault)| {
+        let mut diagnostic = spec.diagnose(&at, fault);
+        if diagnostic.place.is_none() && at.is_top() {
+            diagnostic = diagnostic.note(format!("in {}", file.display()));
+        }
+        diagnostic
+    }));
+    (spec, diagnostics)
+}
+
+/// `tartan` does not say a version that can be read.
+pub(super) fn wrong_format(said: &Node) -> Diagnostic {
+    Diagnostic::error(Code::FormatVersion, format!("this program reads format {FORMAT}, not {}", said.what()))
+        .help(format!("write `tartan: {FORMAT}`, or use the program the file was written for"))
+}
+
+impl Spec {
+    fn fill(&mut self, top: &Node, changed: &Changed, faults: &mut Faults) {
+        let nothing = vars::Vars::new();
+        let Some(mut fields) = Fields::of(top, "a pipeline", At::top(), &nothing, faults) else { return };
+        match fields.take("tartan") {
+            Some((Node::Int(FORMAT), _)) => {}
+            Some((other, at)) => fields.fault(at, wrong_format(&other)),
+            None => {
+                let fault = Diagnostic::error(
+                    Code::FormatVersion,
+                    "`tartan` is missing: the version of the pipeline format",
+                )
+                .help(format!("begin the file with `tartan: {FORMAT}`"));
+                fields.fault(At::top(), fault);
+            }
+        }
+        let stem = self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        self.name = fields.text("name").map(|(name, _)| name).or(stem).unwrap_or_default();
+        // Both have been laid under and over the rest.
+        for laid in ["include", "profiles"] {
+            fields.raw(laid);
+        }
+
+        let raw_vars = block_of(&mut fields, "vars").unwrap_or_default();
+        let swept = fields.raw("sweep");
+        let names = swept.as_ref().map(|(node, _)| sweep::names(node)).unwrap_or_default();
+        let held: Vec<String> = names.iter().filter(|name| changed.holds(name)).cloned().collect();
+        let narrowed = !held.is_empty() || !changed.profiles.is_empty();
+        let sweep = match swept {
+            Some((node, at)) => {
+                let given = sweep::Given { vars: &raw_vars, held: &held, narrowed };
+                sweep::read(node, &at, &given, fields.faults)
+            }
+            None => Sweep::none(),
+        };
+        self.swept = sweep.columns.iter().map(|dim| dim.name.clone()).collect();
+        self.fixed = names.iter().filter(|name| changed.fixes(name)).cloned().collect();
+        self.fixed.dedup();
+        let constants = Constants::new(&raw_vars, &sweep.varied);
+
+        let stages = block_of(&mut fields, "stages").unwrap_or_default();
+        if stages.is_empty() {
+            fields.missing("stages", "a pipeline has at least one stage");
+        }
+        for (name, _) in stages.iter().filter(|(name, _)| !loops::is_plain(name)) {
+            let fault = Diagnostic::error(Code::StageName, format!("`{name}` is no name for a stage"))
+                .help("a stage's name is made of letters, digits, `-`, `_` and `.`");
+            fields.fault(At::top().key("stages").key(name).on_key(), fault);
+        }
+        let (drafts, loops) = loops::unroll(&stages, &raw_vars, &constants, fields.faults);
+        self.loops = loops;
+        let digests = fields.texts("digests").unwrap_or_default();
+        let pins = digests::Pins::read(&digests, &self.origins, fields.faults);
+        if let Some(targets) = fields.texts("targets") {
+            self.targets = targets;
+        }
+        let context = report::Context {
+            dims: &sweep.columns,
+            narrowed,
+            vars: &raw_vars,
+            constants: &constants,
+            folder: self.file.parent().unwrap_or(Path::new("")),
+            profiles: &changed.profiles,
+        };
+        let mut reports = report::drafts(&mut fields, &context);
+        fields.finish("a pipeline");
+
+        let values = sweep.assignments(&raw_vars);
+        let of_points =
+            points::Sweep { vars: &raw_vars, swept: &sweep.varied, points: &values, stages: &drafts };
+        let context = kinds::Context { origins: &self.origins, pins: &pins, loops: &self.loops };
+        self.points = points::read(
+            &of_points,
+            faults,
+            |node, at, vars, faults| kinds::read(node, at, vars, &context, faults),
+            |vars, faults| reports.iter_mut().for_each(|draft| draft.at_point(vars, faults)),
+        );
+        for (point, setting) in self.points.iter_mut().zip(&sweep.points) {
+            point.values = setting.values.iter().map(Node::brief).collect();
+        }
+        self.reports = reports.into_iter().filter_map(|draft| draft.finish(self.points.len())).collect();
+    }
+}
+
+/// A field's own fields, as they stand.
+fn block_of(fields: &mut Fields, name: &'static str) -> Option<Vec<(String, Node)>> {
+    match fields.raw(name)? {
+        (Node::Map(block), _) => Some(block.clone()),
+        (Node::Null, _) => None,
+        (other, at) => {
+            let fault = Diagnostic::error(
+                Code::WrongType,
+                format!("`{name}` is a block of fields, not {}", other.what()),
+            );
+            fields.fault(at, fault);
+            None
+        }
+    }
+}
