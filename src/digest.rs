@@ -61,6 +61,12 @@ impl From<blake3::Hash> for Digest {
     }
 }
 
+impl AsRef<Self> for Digest {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.with_hex(|hex| f.write_str(hex))

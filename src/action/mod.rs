@@ -9,11 +9,13 @@
 //! result (device, threads, names, paths, URLs) is in the request, never in the action. Each file that a
 //! stage reads or writes has a fixed name, its *role*; [`roles`] lists them.
 
+mod command;
 mod training;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use command::{Command, Means, PARAMS};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 pub use training::{
@@ -47,6 +49,8 @@ pub enum Action {
     Evaluate(Evaluate),
     /// Writes a model directory that `transformers` loads.
     Export(Export),
+    /// Runs a program of the user's own.
+    Command(Command),
 }
 
 impl Action {
@@ -61,6 +65,7 @@ impl Action {
             Self::LearnWeights(_) => "learn-weights",
             Self::Evaluate(_) => "evaluate",
             Self::Export(_) => "export",
+            Self::Command(_) => "command",
         }
     }
 
@@ -68,7 +73,12 @@ impl Action {
     /// before. A test holds each kind's output and says when this was forgotten.
     pub fn revision(&self) -> u32 {
         match self {
-            Self::Fetch(_) | Self::Encoder(_) | Self::Tokenize(_) | Self::Objective(_) | Self::Export(_) => 1,
+            Self::Fetch(_)
+            | Self::Encoder(_)
+            | Self::Tokenize(_)
+            | Self::Objective(_)
+            | Self::Export(_)
+            | Self::Command(_) => 1,
             // 2: no pads, dropout from streams of its own. 3: the last layer for the tokens that are read.
             Self::Train(_) | Self::LearnWeights(_) | Self::Evaluate(_) => 3,
         }
@@ -195,7 +205,8 @@ pub struct Request {
     pub action: Action,
     /// What to read, by role.
     pub inputs: BTreeMap<String, InputFile>,
-    /// An empty folder for the outputs, each a file whose name is its role.
+    /// An empty folder for the outputs, each a file whose name is its role. The folder around it is this
+    /// attempt's own, and goes with it.
     pub out: PathBuf,
     /// A folder of the stage's key that outlives attempts: what this one leaves there, the next one at the
     /// same key finds, whatever ended this one. It goes once the outputs are in the store. Nobody verifies
@@ -214,6 +225,9 @@ pub struct Request {
     pub objective_names: Vec<String>,
     /// Where a `fetch` finds its file, in the order to try. Empty for other kinds.
     pub urls: Vec<String>,
+    /// By what means a `command` runs.
+    #[serde(default)]
+    pub means: Means,
 }
 
 /// `fetch`. Reads nothing. Writes [`roles::FETCHED`]. Where the file comes from is no part of the key: a
@@ -453,6 +467,10 @@ pub mod roles {
     pub const HEAD: &str = "head.safetensors";
     /// The tokenizer.
     pub const TOKENIZER: &str = "tokenizer.json";
+    /// What `transformers` needs to know of the tokenizer.
+    pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+    /// Its special tokens, for `transformers`.
+    pub const SPECIAL_TOKENS: &str = "special_tokens_map.json";
     /// A [`Vocabulary`](super::Vocabulary).
     pub const VOCABULARY: &str = "vocabulary.json";
     /// [`Labels`](super::Labels).
@@ -475,6 +493,24 @@ pub mod roles {
     pub const TRAIN: &str = "train.json";
     /// What an encoder is: family, sizes, which weights were made.
     pub const ENCODER: &str = "encoder.json";
+
+    /// A program that a command runs.
+    pub fn program(name: &str) -> String {
+        format!("program/{name}")
+    }
+
+    /// What runs a program that is a script.
+    pub fn interpreter(name: &str) -> String {
+        format!("interpreter/{name}")
+    }
+
+    /// A file, or a folder of files, that a command finds in its folder.
+    pub fn input(name: &str) -> String {
+        format!("{INPUTS}{name}")
+    }
+
+    /// What the roles of a command's files begin with.
+    pub const INPUTS: &str = "inputs/";
 
     /// The tokens of a split.
     pub fn split(name: &str) -> String {

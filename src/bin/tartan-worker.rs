@@ -23,12 +23,12 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::{env, fs, process, thread};
 
-use tartan::action::Request;
+use tartan::action::{Action, Request};
 use tartan::event::{Failure, Message};
 use tartan::store::own_partial;
 
 use learn::libtorch;
-use stage::{failure, failure_with_help};
+use stage::{end_descendants, failure, failure_with_help};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -63,12 +63,13 @@ fn work() -> Result<(), Failure> {
     let _resume = own_partial(&request.resume).map_err(failure)?;
     libtorch::set_threads(request.threads);
     run(&request)?;
+    // What a command held, and what computed in it, is not this process's to know.
+    let is_own = !matches!(request.action, Action::Command(_));
+    let torch = is_own.then(|| ("torch".to_owned(), libtorch::version()));
+    let tartan = ("tartan".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     say(&Message::Done {
-        peak_memory: peak_memory(),
-        versions: BTreeMap::from([
-            ("tartan".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("torch".to_owned(), libtorch::version()),
-        ]),
+        peak_memory: peak_memory().filter(|_| is_own),
+        versions: BTreeMap::from_iter([tartan].into_iter().chain(torch)),
     });
     Ok(())
 }
@@ -88,17 +89,19 @@ fn read_request() -> Result<Request, Failure> {
 }
 
 /// Ends the process when standard input is closed: the parent is gone. Whatever was written lies in a
-/// scratch folder, so that nothing half-made is kept.
+/// scratch folder, so that nothing half-made is kept. What a command has started goes first.
 fn end_with_parent() {
     thread::spawn(|| {
         let mut sink = [0; 64];
         loop {
             match io::stdin().lock().read(&mut sink) {
-                Ok(0) => process::exit(1),
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => process::exit(1),
+                Ok(0) => break,
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => break,
                 Ok(_) | Err(_) => {}
             }
         }
+        end_descendants();
+        process::exit(1);
     });
 }
 

@@ -220,7 +220,7 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
             measured.into_iter().filter(|metric| args.metric.is_empty() || args.metric.contains(metric));
         let axes = axes::chosen(spec, plan, stage);
         for metric in metrics {
-            let report = Report::of_metric(spec, stage, metric).with_axes(spec, &axes);
+            let report = Report::of_metric(spec, stage, metric.name()).with_axes(spec, &axes);
             reports.push(report.map_err(|fault| Fault::wrong(vec![*fault]))?);
         }
     }

@@ -58,10 +58,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         }
         out::line("  inputs");
         for (role, digest) in &record.manifest.inputs {
-            let from = match node.inputs.get(role) {
-                Some(Input::File { name, .. }) => name.clone(),
-                Some(Input::Output { node, .. }) => loaded.plan.node(*node).name.clone(),
-                None => String::new(),
+            let from = match node.source(role) {
+                Some(Input::File { name, .. }) => name,
+                Some(Input::Output { node, .. }) => loaded.plan.node(node).name.clone(),
+                Some(Input::Folder { .. }) | None => String::new(),
             };
             out::line(format_args!("    {role:32} {}  {from}", digest.short()));
         }

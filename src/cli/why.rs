@@ -91,10 +91,11 @@ fn explain(loaded: &Loaded, id: NodeId, change: Change) -> String {
             format!("{}: {} → {}{place}", path.join("."), side(old), side(new))
         }
         Change::Input { role, old, new } => {
-            let what = match node.inputs.get(&role) {
+            let what = match node.source(&role) {
+                Some(Input::File { name, .. }) if role.starts_with("program/") => format!("program {name}"),
                 Some(Input::File { name, .. }) => format!("file {name}"),
-                Some(Input::Output { node, file }) => format!("{file} of {}", loaded.plan.node(*node).name),
-                None => role,
+                Some(Input::Output { node, file }) => format!("{file} of {}", loaded.plan.node(node).name),
+                Some(Input::Folder { .. }) | None => role,
             };
             match (old, new) {
                 (Some(old), Some(new)) => format!("{what} changed: {} → {}", old.short(), new.short()),

@@ -154,6 +154,13 @@ codes! {
     OtherStore = "T0903": "a store of another format, or none",
     ChangedFile = "T0904": "a file that changed while it was read",
     NoWorker = "T0905": "a worker that cannot be started",
+
+    // Commands, and what stages make.
+    NoProgram = "T1001": "a program that cannot be run",
+    UndeclaredFile = "T1002": "a file that the command will not find",
+    FolderName = "T1003": "a name that does not fit into a command's folder",
+    Environment = "T1004": "a variable of the environment that cannot be set",
+    NotMade = "T1005": "a file that the stage does not make",
 }
 
 impl fmt::Display for Code {

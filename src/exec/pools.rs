@@ -51,7 +51,7 @@ impl Pools {
     }
 
     /// A slot for an action, if there is one: of the GPUs the lowest.
-    pub(super) fn take(&mut self, action: &Action) -> Option<Device> {
+    pub(super) fn take(&mut self, action: &Action, wants_gpu: bool) -> Option<Device> {
         if matches!(action, Action::Fetch(_)) {
             let free = self.fetching < FETCHES;
             self.fetching += usize::from(free);
@@ -60,7 +60,7 @@ impl Pools {
         if self.taken >= self.jobs {
             return None;
         }
-        let device = if self.has_gpus && action.wants_gpu() {
+        let device = if self.has_gpus && wants_gpu {
             let (at, _) = self.free_gpus.iter().enumerate().min_by_key(|(_, index)| **index)?;
             Device::Cuda(self.free_gpus.swap_remove(at))
         } else {
@@ -155,28 +155,28 @@ mod tests {
         });
         let export = Action::Export(Export {});
         let mut pools = Pools::new(3, vec![0, 1]);
-        assert_eq!(pools.take(&evaluate), Some(Device::Cuda(0)));
-        assert_eq!(pools.take(&evaluate), Some(Device::Cuda(1)));
-        assert_eq!(pools.take(&evaluate), None, "a third worker on two GPUs");
-        assert_eq!(pools.take(&export), Some(Device::Cpu));
-        assert_eq!(pools.take(&evaluate), None);
+        assert_eq!(pools.take(&evaluate, true), Some(Device::Cuda(0)));
+        assert_eq!(pools.take(&evaluate, true), Some(Device::Cuda(1)));
+        assert_eq!(pools.take(&evaluate, true), None, "a third worker on two GPUs");
+        assert_eq!(pools.take(&export, false), Some(Device::Cpu));
+        assert_eq!(pools.take(&evaluate, true), None);
         pools.give(Device::Cuda(1));
-        assert_eq!(pools.take(&export), Some(Device::Cpu));
+        assert_eq!(pools.take(&export, false), Some(Device::Cpu));
         pools.give(Device::Cpu);
-        assert_eq!(pools.take(&evaluate), Some(Device::Cuda(1)));
+        assert_eq!(pools.take(&evaluate, true), Some(Device::Cuda(1)));
 
         let mut pools = Pools::new(1, vec![]);
-        assert_eq!(pools.take(&evaluate), Some(Device::Cpu));
-        assert_eq!(pools.take(&export), None);
+        assert_eq!(pools.take(&evaluate, true), Some(Device::Cpu));
+        assert_eq!(pools.take(&export, false), None);
 
         let fetch = Action::Fetch(Fetch { pin: Pin::Sha256(String::new()) });
         for _ in 0..FETCHES {
             assert!(!pools.full());
-            assert_eq!(pools.take(&fetch), Some(Device::Network), "beside what computes");
+            assert_eq!(pools.take(&fetch, false), Some(Device::Network), "beside what computes");
         }
-        assert!(pools.full() && pools.take(&fetch).is_none());
+        assert!(pools.full() && pools.take(&fetch, false).is_none());
         pools.give(Device::Network);
-        assert_eq!((pools.take(&export), pools.take(&fetch)), (None, Some(Device::Network)));
+        assert_eq!((pools.take(&export, false), pools.take(&fetch, false)), (None, Some(Device::Network)));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::action::Manifest;
 use crate::digest::Digest;
 use crate::event::{Event, Failure, Level, Message};
 use crate::plan::{NodeId, Plan};
-use crate::store::{Artifacts, Lock, Provenance, Scratch, Store, StoreError};
+use crate::store::{Artifacts, Lock, Output, Provenance, Scratch, Store, StoreError};
 
 /// How often the loop looks up without news: for signals, deadlines and other processes' locks.
 const TICK: Duration = Duration::from_millis(50);
@@ -73,8 +73,13 @@ enum State {
 impl State {
     /// The digest of an output, where the node is done and made it.
     fn made(&self, file: &str) -> Option<Digest> {
+        Some(self.outputs()?.get(file)?.digest)
+    }
+
+    /// All its outputs, where the node is done.
+    fn outputs(&self) -> Option<&BTreeMap<String, Output>> {
         match self {
-            Self::Done { artifacts, .. } => Some(artifacts.outputs.get(file)?.digest),
+            Self::Done { artifacts, .. } => Some(&artifacts.outputs),
             _ => None,
         }
     }
@@ -254,7 +259,7 @@ impl Schedule<'_, '_, '_> {
         while !self.looking.is_empty() {
             let ids: Vec<NodeId> = std::mem::take(&mut self.looking).into_iter().collect();
             let states = &self.states;
-            let made = |id: NodeId, file: &str| states[id.0].made(file);
+            let made = |id: NodeId| states[id.0].outputs();
             let found = match status::look(self.plan, self.store, made, &ids) {
                 Ok(found) => found,
                 Err(error) => return self.give_up(error),
@@ -265,7 +270,7 @@ impl Schedule<'_, '_, '_> {
                         self.cached(id, artifacts);
                     }
                     Found::Cached(_) | Found::Nothing | Found::Unknown => {
-                        match self.plan.manifest(id, |id, file| self.states[id.0].made(file)) {
+                        match self.plan.manifest(id, |id| self.states[id.0].outputs()) {
                             Some(manifest) => self.make_ready(id, manifest),
                             None => self.fail(id, None, self.missing_input(id)),
                         }

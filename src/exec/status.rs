@@ -1,13 +1,13 @@
 //! What is up to date, as far as it can be told without running anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
 use crate::action::Manifest;
 use crate::digest::Digest;
 use crate::plan::{Node, NodeId, Plan};
-use crate::store::{Artifacts, Store, StoreError};
+use crate::store::{Artifacts, Output, Store, StoreError};
 
 /// How a node stands.
 #[derive(Clone, Debug)]
@@ -46,10 +46,10 @@ impl Status {
         self.nodes
     }
 
-    /// The digest of what a node made, where its result is in the store.
-    fn made(&self, id: NodeId, file: &str) -> Option<Digest> {
+    /// What a node made, where its result is in the store.
+    fn made(&self, id: NodeId) -> Option<&BTreeMap<String, Output>> {
         match self.node(id) {
-            NodeStatus::Cached(artifacts) => Some(artifacts.outputs.get(file)?.digest),
+            NodeStatus::Cached(artifacts) => Some(&artifacts.outputs),
             _ => None,
         }
     }
@@ -63,7 +63,7 @@ pub fn known(plan: &Plan, store: &Store, force: &BTreeSet<String>) -> Result<Sta
     let mut level: Vec<NodeId> = plan.ids().filter(|id| missing[id.0] == 0).collect();
     while !level.is_empty() {
         let mut next = vec![];
-        for (id, found) in look(plan, store, |id, file| status.made(id, file), &level)? {
+        for (id, found) in look(plan, store, |id| status.made(id), &level)? {
             status.nodes[id.0] = match found {
                 Found::Cached(artifacts) if !forced(plan.node(id), force) => {
                     for dependent in plan.dependents(id) {
@@ -75,7 +75,7 @@ pub fn known(plan: &Plan, store: &Store, force: &BTreeSet<String>) -> Result<Sta
                     NodeStatus::Cached(artifacts)
                 }
                 Found::Cached(_) | Found::Nothing => {
-                    let manifest = plan.manifest(id, |id, file| status.made(id, file));
+                    let manifest = plan.manifest(id, |id| status.made(id));
                     manifest.map_or(NodeStatus::Waits(vec![]), NodeStatus::Run)
                 }
                 Found::Unknown => NodeStatus::Waits(vec![]),
@@ -105,11 +105,11 @@ pub(super) enum Found {
     Unknown,
 }
 
-/// Looks nodes up, all of whose needs are done; `made` gives the digest of a node's output.
-pub(super) fn look(
+/// Looks nodes up, all of whose needs are done; `made` gives what a node made.
+pub(super) fn look<'a>(
     plan: &Plan,
     store: &Store,
-    made: impl Fn(NodeId, &str) -> Option<Digest> + Sync,
+    made: impl Fn(NodeId) -> Option<&'a BTreeMap<String, Output>> + Sync,
     ids: &[NodeId],
 ) -> Result<Vec<(NodeId, Found)>, StoreError> {
     let keys: Vec<Option<Digest>> = ids.par_iter().map(|&id| plan.key(id, &made)).collect();

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{ExecError, NodeStatus, Options, Outcome, Stop, known, run};
-use crate::action::{Action, Encoder};
+use crate::action::{Action, Encoder, Means};
 use crate::event::{Event, Failure, Level};
 use crate::plan::{Input, Node, NodeId, Plan};
 use crate::store::Store;
@@ -113,6 +113,7 @@ fn plan(nodes: &[(&str, u64, Option<usize>)]) -> Plan {
             action: Action::Encoder(Encoder { random: true, seed: *seed }),
             inputs: reads.iter().map(|node| ("in".to_owned(), input(node))).collect(),
             checkpoint: None,
+            means: Means::default(),
             objective_names: vec![],
             urls: vec![],
             deliver_to: vec![],

@@ -20,7 +20,7 @@ use signal_hook::consts::{SIGABRT, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKI
 use signal_hook::low_level::signal_name;
 
 use super::schedule::{News, Ticket};
-use crate::action::{Precision, Request};
+use crate::action::{Action, Precision, Request};
 use crate::event::{Failure, Message};
 
 /// How long a worker may live on after its last word, or after it closed its output.
@@ -38,6 +38,8 @@ pub(super) struct Process {
     log: PathBuf,
     /// Where this worker's part of the log starts.
     log_from: u64,
+    /// Whether it runs a program of the user's, whose log says more than the worker can.
+    is_command: bool,
     /// When it was started.
     pub(super) started: Instant,
     /// When it was started, in unix seconds.
@@ -112,6 +114,7 @@ impl Process {
             group,
             log: log.to_owned(),
             log_from,
+            is_command: matches!(request.action, Action::Command(_)),
             started: Instant::now(),
             started_unix,
             last_word: None,
@@ -185,6 +188,7 @@ impl Process {
         let status = self.child.wait();
         self.life = Life::Reaped;
         match (self.last_word.take(), status) {
+            (Some(Message::Failed(failure)), _) if self.is_command => Ending::Failed(self.with_tail(failure)),
             (Some(Message::Failed(failure)), _) => Ending::Failed(failure),
             (Some(Message::Done { peak_memory, versions }), Ok(status)) if status.success() => {
                 Ending::Done { peak_memory, versions }
@@ -220,13 +224,21 @@ impl Process {
         if tail.is_empty() {
             message.push_str("; its log is empty");
         } else {
-            message.push_str("; its log ends:");
-            for line in tail {
-                message.push_str("\n  ");
-                message.push_str(&line);
-            }
+            message.push_str(&quoted(&tail));
         }
         Failure { message, help, corrupt: vec![] }
+    }
+
+    /// The same failure, with what the program said last.
+    fn with_tail(&self, mut failure: Failure) -> Failure {
+        // The failure's own words are the last lines of the log.
+        let own: Vec<&str> = failure.message.lines().collect();
+        let mut tail = self.log_tail();
+        tail.retain(|line| !own.contains(&line.as_str()));
+        if !tail.is_empty() {
+            failure.message.push_str(&quoted(&tail));
+        }
+        failure
     }
 
     /// The last lines of this worker's part of the log, without control characters. A log that cannot
@@ -295,6 +307,12 @@ fn listen(stdout: impl Read, mut log: File, ticket: Ticket, news: &SyncSender<Ne
         line.clear();
     }
     drop(news.send(News::Silent(ticket)));
+}
+
+/// The end of a log, to follow what it explains.
+fn quoted(tail: &[String]) -> String {
+    let lines: Vec<String> = tail.iter().map(|line| format!("\n  {line}")).collect();
+    format!("; its log ends:{}", lines.concat())
 }
 
 /// How a process ended, to follow "the worker", and the way out.

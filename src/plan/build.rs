@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::checks::check_test_splits;
 use super::outline::{Outline, encoder_files};
 use super::{Input, Node, NodeId, Plan};
-use crate::action::{Action, Export, Fetch, Head, roles};
+use crate::action::{Action, Export, Fetch, Head, Means, roles};
 use crate::diag::{Code, Diagnostic};
 use crate::digest::{Digest, Encoding};
-use crate::spec::{Block, Point, Ref, Remote, Source, Spec, SplitFile, Stages};
+use crate::spec::{Block, CommandBlock, Point, Ref, Remote, Source, Spec, SplitFile, Stages};
 
 /// Builds the plan. `digests` holds every file of [`Outline::files`]; a file that it lacks is a fault of
 /// the caller and leaves the stage out. Stages that do the same with the same inputs become one node,
@@ -86,6 +86,7 @@ impl<'a> Builder<'a> {
         let mut inputs = Inputs { here, found: BTreeMap::new(), complete: true };
         let mut objective_names = vec![];
         let mut checkpoint = None;
+        let mut means = Means::default();
         let mut deliver_to: Option<&Source> = None;
         let action = match block {
             Block::Broken => return None,
@@ -100,7 +101,9 @@ impl<'a> Builder<'a> {
             Block::Tokenize { tokenizer, splits, sample_of, action } => {
                 inputs.output(roles::TOKENIZER, tokenizer, roles::TOKENIZER);
                 inputs.output(roles::VOCABULARY, tokenizer, roles::VOCABULARY);
-                self.splits(index, splits, &mut inputs);
+                for (split, file) in splits {
+                    self.source(index, &format!("source/{split}"), file, &mut inputs);
+                }
                 if let Some(of) = sample_of {
                     inputs.output("sample/sizes.json", of, roles::SIZES);
                 }
@@ -152,6 +155,11 @@ impl<'a> Builder<'a> {
                 deliver_to = to.as_ref();
                 Action::Export(Export {})
             }
+            Block::Command(command) => {
+                self.command(index, command, &mut inputs);
+                means = command.means.clone();
+                Action::Command(command.action.clone())
+            }
         };
         if !inputs.complete {
             return None;
@@ -165,6 +173,7 @@ impl<'a> Builder<'a> {
             objective_names,
             urls: vec![],
             checkpoint,
+            means,
             deliver_to: vec![],
         };
         let head =
@@ -195,20 +204,27 @@ impl<'a> Builder<'a> {
         id
     }
 
-    /// The files of a tokenize stage's splits.
-    fn splits(&mut self, index: usize, splits: &BTreeMap<String, SplitFile>, inputs: &mut Inputs) {
-        for (split, file) in splits {
-            let role = format!("source/{split}");
-            match file {
-                SplitFile::Local(Source { path, name, .. }) => {
-                    inputs.file(&role, path, name, self.digests);
-                }
-                SplitFile::Remote(remote) => {
-                    let node = self.fetch(index, remote);
-                    let file = roles::FETCHED.to_owned();
-                    inputs.found.insert(role, Input::Output { node, file });
-                }
+    /// What a command reads: its programs, and what is in its folder.
+    fn command(&mut self, index: usize, command: &CommandBlock, inputs: &mut Inputs) {
+        for (role, program) in &command.programs {
+            inputs.file(role, &program.path, &program.name, self.digests);
+        }
+        for (name, file) in &command.inputs {
+            self.source(index, &roles::input(name), file, inputs);
+        }
+    }
+
+    /// What stands in a role: a file of the user's, one to fetch, or what another stage makes.
+    fn source(&mut self, index: usize, role: &str, file: &SplitFile, inputs: &mut Inputs) {
+        match file {
+            SplitFile::Local(Source { path, name, .. }) => inputs.file(role, path, name, self.digests),
+            SplitFile::Remote(remote) => {
+                let node = self.fetch(index, remote);
+                let file = roles::FETCHED.to_owned();
+                inputs.found.insert(role.to_owned(), Input::Output { node, file });
             }
+            SplitFile::Made(made) if made.is_folder() => inputs.folder(role, &made.stage, &made.file),
+            SplitFile::Made(made) => inputs.output(role, &made.stage, &made.file),
         }
     }
 
@@ -224,6 +240,7 @@ impl<'a> Builder<'a> {
             objective_names: vec![],
             urls: vec![],
             checkpoint: None,
+            means: Means::default(),
             deliver_to: vec![],
         };
         let head = headed(&node.action);
@@ -259,6 +276,11 @@ impl<'a> Builder<'a> {
                 Input::Output { node, file } => {
                     encoding.field(file);
                     self.recipe_of(*node, file).with_hex(|hex| encoding.text(hex));
+                }
+                Input::Folder { node, folder } => {
+                    encoding.object(1);
+                    encoding.field(folder);
+                    self.recipes[node.0].with_hex(|hex| encoding.text(hex));
                 }
             }
         }
@@ -340,6 +362,16 @@ impl Inputs<'_> {
         match self.here.node(&of.stage) {
             Some(node) => {
                 self.found.insert(role.to_owned(), Input::Output { node, file: file.to_owned() });
+            }
+            None => self.complete = false,
+        }
+    }
+
+    fn folder(&mut self, role: &str, of: &Ref, folder: &str) {
+        match self.here.node(&of.stage) {
+            Some(node) => {
+                let input = Input::Folder { node, folder: folder.to_owned() };
+                self.found.insert(role.to_owned(), input);
             }
             None => self.complete = false,
         }

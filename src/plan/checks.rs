@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::made;
 use super::outline::{Outline, names, outline};
 use crate::action::{Objective, Pin};
 use crate::diag::{Code, Diagnostic, without_query};
@@ -149,6 +150,8 @@ fn tokenizer_of<'a>(point: &'a Point, data: &Ref) -> Option<&'a Ref> {
 enum Content<'a> {
     Blake3(Digest),
     Sha256(&'a str),
+    /// Made by a stage: not known before it has run, but there is one of its name.
+    Made(&'a str, &'a str),
 }
 
 impl<'a> Content<'a> {
@@ -159,11 +162,26 @@ impl<'a> Content<'a> {
                 Pin::Blake3(digest) => Self::Blake3(*digest),
                 Pin::Sha256(hex) => Self::Sha256(hex),
             }),
+            SplitFile::Made(made) => Some(Self::Made(&made.stage.stage, &made.file)),
         }
     }
 }
 
-/// The test split is for `evaluate` alone: no stage may train on a file, or be chosen by one, that is the test
+impl Content<'_> {
+    /// Whether it is what a test split is, or a folder that holds it.
+    fn is_or_holds(&self, test: &Self) -> bool {
+        match (self, test) {
+            (Self::Made(maker, folder), Self::Made(of, file))
+                if folder.is_empty() || folder.ends_with('/') =>
+            {
+                maker == of && file.starts_with(folder)
+            }
+            _ => self == test,
+        }
+    }
+}
+
+/// The test split is for `evaluate`, and for commands that nothing is trained on: no stage may train on a file, or be chosen by one, that is the test
 /// split of another stage at the same sweep point; whatever the file is called, for its content counts.
 pub(super) fn check_test_splits(
     outline: &Outline,
@@ -186,6 +204,11 @@ pub(super) fn check_test_splits(
         if tests.is_empty() {
             continue;
         }
+        let seen = made::Seen::of(point, &needed, |file| {
+            let content = Content::of(file, digests)?;
+            let tested = tests.iter().find(|(test, _)| content.is_or_holds(test));
+            tested.map(|(_, (name, _))| *name)
+        });
         for &(name, block) in &needed {
             let Block::Train { end_task, auxiliary, .. } = block else { continue };
             // An auxiliary objective's dev split is read by nobody.
@@ -196,6 +219,12 @@ pub(super) fn check_test_splits(
                 };
                 let Some(Block::Tokenize { splits, .. }) = point.stages.get(&data.stage) else { continue };
                 let Some(file) = splits.get(split) else { continue };
+                if let Some((made, fault)) = seen.fault(name, file) {
+                    if told.insert((&data.stage, split)) {
+                        diagnostics.push(spec.diagnose(&made.at, fault));
+                    }
+                    continue;
+                }
                 let Some((tested, test)) = Content::of(file, digests).and_then(|content| tests.get(&content))
                 else {
                     continue;
@@ -237,5 +266,6 @@ fn said(file: &SplitFile) -> (&At, String) {
     match file {
         SplitFile::Local(source) => (&source.at, source.name.clone()),
         SplitFile::Remote(remote) => (&remote.at, without_query(&remote.url)),
+        SplitFile::Made(made) => (&made.at, format!("{}/{}", made.stage.stage, made.file)),
     }
 }

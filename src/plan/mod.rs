@@ -7,9 +7,11 @@
 
 mod build;
 mod checks;
+mod made;
 mod outline;
 mod targets;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ pub use outline::{Outline, outline};
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::action::{Action, Checkpoint, Head, Manifest};
+use crate::action::{Action, Checkpoint, Head, Manifest, Means};
 use crate::digest::Digest;
 
 /// A node of a plan. Ids count up in an order in which every node comes after those it needs.
@@ -46,6 +48,24 @@ pub enum Input {
         /// The output's role.
         file: String,
     },
+    /// All that another node makes under a folder, each file with a role of its own: `a/b` for `b` of the
+    /// folder where this stands as `a`.
+    Folder {
+        /// The node.
+        node: NodeId,
+        /// The folder, with a `/` at its end; empty for all that there is.
+        folder: String,
+    },
+}
+
+impl Input {
+    /// The node that makes it.
+    pub fn maker(&self) -> Option<NodeId> {
+        match self {
+            Self::File { .. } => None,
+            Self::Output { node, .. } | Self::Folder { node, .. } => Some(*node),
+        }
+    }
 }
 
 /// A stage to have: one action over one set of inputs.
@@ -68,8 +88,32 @@ pub struct Node {
     pub urls: Vec<String>,
     /// How often it leaves a checkpoint.
     pub checkpoint: Option<Checkpoint>,
+    /// By what means a `command` runs.
+    pub means: Means,
     /// Folders to which its outputs are copied (`export: {to: …}`).
     pub deliver_to: Vec<PathBuf>,
+}
+
+impl Node {
+    /// Where the file of a role comes from: a single file, also where the role stands for one of a folder.
+    pub fn source(&self, role: &str) -> Option<Input> {
+        match self.inputs.get(role) {
+            Some(Input::Folder { .. }) => None,
+            Some(input) => Some(input.clone()),
+            None => self.inputs.iter().find_map(|(whole, input)| match input {
+                Input::Folder { node, folder } => {
+                    let rest = role.strip_prefix(whole)?.strip_prefix('/')?;
+                    Some(Input::Output { node: *node, file: format!("{folder}{rest}") })
+                }
+                _ => None,
+            }),
+        }
+    }
+
+    /// Whether it wants a GPU where there is one.
+    pub fn wants_gpu(&self) -> bool {
+        self.action.wants_gpu() || self.means.gpu
+    }
 }
 
 /// Every stage that the targets need.
@@ -97,14 +141,7 @@ impl Plan {
 
     /// [`add`](Self::add), where the head of the node's manifest is known.
     fn add_headed(&mut self, node: Node, head: Option<Arc<Head>>) -> NodeId {
-        let needs: BTreeSet<NodeId> = node
-            .inputs
-            .values()
-            .filter_map(|input| match input {
-                Input::Output { node, .. } => Some(*node),
-                Input::File { .. } => None,
-            })
-            .collect();
+        let needs: BTreeSet<NodeId> = node.inputs.values().filter_map(Input::maker).collect();
         let index = self.graph.add_node(node);
         for need in needs {
             self.graph.add_edge(NodeIndex::new(need.0), index, ());
@@ -154,17 +191,25 @@ impl Plan {
         self.neighbours(id, Direction::Outgoing)
     }
 
-    /// The node's manifest, once every output that it reads is known: `made` gives the digest of a node's
-    /// output by its role. An output that its maker did not make counts as unknown.
-    pub fn manifest(&self, id: NodeId, made: impl Fn(NodeId, &str) -> Option<Digest>) -> Option<Manifest> {
-        let inputs = self.inputs(id, made).map(|input| input.map(|(role, digest)| (role.to_owned(), digest)));
-        Some(Manifest::new(&self.node(id).action, inputs.collect::<Option<_>>()?))
+    /// The node's manifest, once every output that it reads is known: `made` gives what a node that is done has
+    /// made, by role. An output that its maker did not make counts as unknown.
+    pub fn manifest<'a, O: AsRef<Digest> + 'a>(
+        &self,
+        id: NodeId,
+        made: impl Fn(NodeId) -> Option<&'a BTreeMap<String, O>>,
+    ) -> Option<Manifest> {
+        let inputs = self.inputs(id, made)?.into_iter().map(|(role, digest)| (role.into_owned(), digest));
+        Some(Manifest::new(&self.node(id).action, inputs.collect()))
     }
 
     /// The key of the node's [`manifest`](Self::manifest).
-    pub fn key(&self, id: NodeId, made: impl Fn(NodeId, &str) -> Option<Digest>) -> Option<Digest> {
-        let inputs: Vec<(&str, Digest)> = self.inputs(id, made).collect::<Option<_>>()?;
-        let inputs = inputs.into_iter();
+    pub fn key<'a, O: AsRef<Digest> + 'a>(
+        &self,
+        id: NodeId,
+        made: impl Fn(NodeId) -> Option<&'a BTreeMap<String, O>>,
+    ) -> Option<Digest> {
+        let inputs = self.inputs(id, made)?;
+        let inputs = inputs.iter().map(|(role, digest)| (role.as_ref(), *digest));
         Some(match &self.heads[id.0] {
             Some(head) => head.key(inputs),
             None => Head::new(&self.node(id).action).key(inputs),
@@ -172,18 +217,38 @@ impl Plan {
     }
 
     /// The digests of the node's inputs, in the order of their roles.
-    fn inputs(
+    fn inputs<'a, O: AsRef<Digest> + 'a>(
         &self,
         id: NodeId,
-        made: impl Fn(NodeId, &str) -> Option<Digest>,
-    ) -> impl Iterator<Item = Option<(&str, Digest)>> {
-        self.node(id).inputs.iter().map(move |(role, input)| {
-            let digest = match input {
-                Input::File { digest, .. } => Some(*digest),
-                Input::Output { node, file } => made(*node, file),
-            };
-            digest.map(|digest| (role.as_str(), digest))
-        })
+        made: impl Fn(NodeId) -> Option<&'a BTreeMap<String, O>>,
+    ) -> Option<Vec<(Cow<'_, str>, Digest)>> {
+        let inputs = &self.node(id).inputs;
+        let mut found = Vec::with_capacity(inputs.len());
+        let mut in_order = true;
+        for (role, input) in inputs {
+            match input {
+                Input::File { digest, .. } => found.push((Cow::from(role), *digest)),
+                Input::Output { node, file } => {
+                    found.push((Cow::from(role), *made(*node)?.get(file)?.as_ref()));
+                }
+                Input::Folder { node, folder } => {
+                    let before = found.len();
+                    found.extend(made(*node)?.iter().filter_map(|(file, output)| {
+                        let file = file.strip_prefix(folder.as_str())?;
+                        Some((Cow::from(format!("{role}/{file}")), *output.as_ref()))
+                    }));
+                    if found.len() == before {
+                        return None;
+                    }
+                    // `a/b` comes after `a-c`, which comes after `a`.
+                    in_order = false;
+                }
+            }
+        }
+        if !in_order {
+            found.sort();
+        }
+        Some(found)
     }
 
     fn neighbours(&self, id: NodeId, direction: Direction) -> Vec<NodeId> {

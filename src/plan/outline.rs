@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::targets;
-use crate::action;
+use super::{made, targets};
+use crate::action::{self, Metric};
 use crate::diag::{Code, Diagnostic};
 use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile, names_many};
 
@@ -31,6 +31,7 @@ pub(super) enum Wanted {
     Model,
     Classifier,
     LearnWeights,
+    Maker,
 }
 
 impl Wanted {
@@ -43,6 +44,7 @@ impl Wanted {
             Self::Init | Self::Model => "an `encoder`, `train` or `learn-weights` stage",
             Self::Classifier => "a `train` or `learn-weights` stage with an end-task",
             Self::LearnWeights => "a `learn-weights` stage",
+            Self::Maker => "a stage",
         }
     }
 
@@ -53,6 +55,7 @@ impl Wanted {
         matches!(
             (self, block),
             (_, Block::Broken)
+                | (Self::Maker, _)
                 | (Self::Encoder, Block::Encoder { .. })
                 | (Self::Tokenize, Block::Tokenize { .. })
                 | (Self::Objective, Block::Objective { .. })
@@ -73,7 +76,11 @@ pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
         Block::Tokenize { tokenizer, sample_of, .. } => {
             let mut names = vec![(tokenizer, Wanted::Encoder)];
             names.extend(sample_of.iter().map(|of| (of, Wanted::Tokenize)));
+            names.extend(made::named(block).into_iter().map(|made| (&made.stage, Wanted::Maker)));
             names
+        }
+        Block::Command(_) => {
+            made::named(block).into_iter().map(|made| (&made.stage, Wanted::Maker)).collect()
         }
         Block::Objective { data, .. } => vec![(data, Wanted::Tokenize)],
         Block::Train { init, end_task, auxiliary, weights_from, .. } => {
@@ -89,7 +96,8 @@ pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
 }
 
 /// Outlines what `targets` need; without targets, what the file's `targets` need, or every `evaluate`
-/// and `export` stage, or else every stage that no other names. Faults go to `diagnostics`.
+/// and `export` stage and every command that no other stage names, or else every stage that no other names.
+/// Faults go to `diagnostics`.
 pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Diagnostic>) -> Outline<'a> {
     let known = spec.stage_names();
     let is_chosen = !targets.is_empty() || !spec.targets.is_empty();
@@ -182,9 +190,16 @@ fn block_files(block: &Block) -> Vec<(PathBuf, Source)> {
             .filter_map(|file| match file {
                 SplitFile::Local(source) => Some((source.path.clone(), source.clone())),
                 // Its digest is pinned, and its bytes are for whoever reads them.
-                SplitFile::Remote(_) => None,
+                SplitFile::Remote(_) | SplitFile::Made(_) => None,
             })
             .collect(),
+        Block::Command(command) => {
+            let inputs = command.inputs.values().filter_map(|file| match file {
+                SplitFile::Local(source) => Some(source),
+                SplitFile::Remote(_) | SplitFile::Made(_) => None,
+            });
+            command.programs.values().chain(inputs).map(|s| (s.path.clone(), s.clone())).collect()
+        }
         _ => vec![],
     }
 }
@@ -237,18 +252,31 @@ fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostic
             spec.points.iter().zip(scores).find_map(|(point, Score { stage, metric })| {
                 let fault = match point.stages.get(&stage.stage) {
                     None => unknown(&stage.stage),
-                    Some(Block::Evaluate { action, .. }) if !action.metrics.contains(metric) => {
-                        Diagnostic::error(
-                            Code::NotMeasured,
-                            format!("`{}` does not measure `{}`", stage.stage, metric.name()),
-                        )
-                        .help("add it to the stage's `metrics`, or leave `metrics` out to have them all")
+                    Some(Block::Evaluate { action, .. }) => {
+                        let names = Metric::ALL.map(Metric::name);
+                        match Metric::ALL.into_iter().find(|known| known.name() == metric) {
+                            None => {
+                                Diagnostic::error(Code::UnknownMetric, format!("unknown metric `{metric}`"))
+                                    .meant(metric, names, || format!("it is one of `{}`", names.join("`, `")))
+                            }
+                            Some(known) if !action.metrics.contains(&known) => Diagnostic::error(
+                                Code::NotMeasured,
+                                format!("`{}` does not measure `{metric}`", stage.stage),
+                            )
+                            .help("add it to the stage's `metrics`, or leave `metrics` out to have them all"),
+                            Some(_) => return None,
+                        }
                     }
-                    Some(Block::Evaluate { .. } | Block::Broken) => return None,
+                    Some(Block::Command(command)) if command.metrics.is_none() => Diagnostic::error(
+                        Code::NotMeasured,
+                        format!("`{}` does not say where its numbers are", stage.stage),
+                    )
+                    .help("name the JSON file that it writes them to: `metrics: metrics.json`"),
+                    Some(Block::Command(_) | Block::Broken) => return None,
                     Some(other) => Diagnostic::error(
                         Code::WrongStageKind,
                         format!(
-                            "a table shows an `evaluate` stage, and `{}` is `{}`",
+                            "a table shows an `evaluate` or `command` stage, and `{}` is `{}`",
                             stage.stage,
                             other.kind()
                         ),
@@ -267,15 +295,18 @@ fn roots(point: &Point, targets: Option<&Vec<String>>) -> Vec<usize> {
     if let Some(targets) = targets {
         return targets.iter().filter_map(|target| stages.position(target)).collect();
     }
+    let named: BTreeSet<usize> =
+        stages.values().flat_map(names).filter_map(|(named, _)| stages.position(&named.stage)).collect();
     let all = || 0..stages.len();
-    let is_result =
-        |position: &usize| matches!(**stages.at(*position).1, Block::Evaluate { .. } | Block::Export { .. });
+    let is_result = |position: &usize| match **stages.at(*position).1 {
+        Block::Evaluate { .. } | Block::Export { .. } => true,
+        Block::Command(_) => !named.contains(position),
+        _ => false,
+    };
     let results: Vec<usize> = all().filter(is_result).collect();
     if !results.is_empty() {
         return results;
     }
-    let named: BTreeSet<usize> =
-        stages.values().flat_map(names).filter_map(|(named, _)| stages.position(&named.stage)).collect();
     let free: Vec<usize> = all().filter(|position| !named.contains(position)).collect();
     // All in a circle: walk from anywhere, to say so.
     if free.is_empty() { all().collect() } else { free }
@@ -319,6 +350,7 @@ impl<'a> Walk<'a> {
                 self.check_splits(block);
                 self.check_weights(block);
                 self.check_pads(block);
+                self.check_made(block);
                 continue;
             };
             stack.push((position, named));
@@ -405,6 +437,16 @@ impl<'a> Walk<'a> {
                     .help(format!("its splits are `{}`", found.join("`, `")));
             let reference = Ref { stage: data.stage.clone(), at: at.clone() };
             self.fault(&reference, fault);
+        }
+    }
+
+    /// Whether the files that a block names by their stage are made.
+    fn check_made(&mut self, block: &'a Block) {
+        for made in made::named(block) {
+            let maker = self.point.stages.get(&made.stage.stage);
+            if let Some(fault) = maker.and_then(|maker| made::fault(made, maker)) {
+                self.fault(&Ref { stage: made.stage.stage.clone(), at: made.at.clone() }, fault);
+            }
         }
     }
 

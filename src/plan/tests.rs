@@ -1,5 +1,7 @@
 //! Plans from pipelines, and what their keys depend on.
 
+mod command;
+
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -126,26 +128,29 @@ fn sound(text: &str) -> Plan {
     plan
 }
 
+/// What each node made.
+type Made = BTreeMap<NodeId, BTreeMap<String, Digest>>;
+
 /// Every stage's key, as if each stage's outputs were a function of its key.
 fn keys(plan: &Plan) -> BTreeMap<String, Digest> {
-    let mut outputs: BTreeMap<(NodeId, String), Digest> = BTreeMap::new();
+    let mut outputs: Made = BTreeMap::new();
     let mut keys = BTreeMap::new();
     let reads: Vec<(NodeId, String)> = plan
         .ids()
         .flat_map(|id| plan.node(id).inputs.values().cloned().collect::<Vec<_>>())
         .filter_map(|input| match input {
             Input::Output { node, file } => Some((node, file)),
-            Input::File { .. } => None,
+            Input::File { .. } | Input::Folder { .. } => None,
         })
         .collect();
     for id in plan.ids() {
-        let made = |node, file: &str| outputs.get(&(node, file.to_owned())).copied();
+        let made = |node| outputs.get(&node);
         let key = plan.manifest(id, made).expect("inputs come first").key();
         assert_eq!(plan.key(id, made), Some(key), "the shorter way to it");
         keys.insert(plan.node(id).name.clone(), key);
         for (_, file) in reads.iter().filter(|(node, _)| *node == id) {
             let made = Digest::of(format!("{key}{file}").as_bytes());
-            outputs.insert((id, file.clone()), made);
+            outputs.entry(id).or_default().insert(file.clone(), made);
         }
     }
     keys
@@ -501,7 +506,7 @@ fn a_remote_file_is_a_node_of_its_digest_whatever_its_url() {
     assert_eq!(fetch.urls, ["http://b/x.txt", "https://a/d/x.txt?v=1"]);
     assert!(!plan.points[0].contains_key("b/x.txt"), "no stage of the pipeline");
     // Its key is known from the start, and what reads it waits for its bytes.
-    let nothing = |_, _: &str| None;
+    let nothing = |_| None::<&BTreeMap<String, Digest>>;
     let key = plan.key(NodeId(1), nothing).expect("a key");
     assert!(plan.manifest(NodeId(2), nothing).is_none());
     let mirror = sound(&text(&file("https://m/x.txt", 1), &file("https://m/x.txt", 1)));

@@ -215,11 +215,18 @@ fn outcomes(record: Option<&Record>, store: &Store, all: bool) -> Result<Vec<(St
     let mut found = vec![];
     for file in [roles::METRICS, roles::TRAIN] {
         let Some(bytes) = artifact(store, record.map(|record| &record.outputs), file)? else { continue };
-        let value: Value = serde_json::from_slice(&bytes).map_err(|why| ReportError::Unreadable {
-            stage: record.map(|record| record.provenance.stage.clone()).unwrap_or_default(),
-            file: file.to_owned(),
-            why: why.to_string(),
-        })?;
+        let value: Value = match serde_json::from_slice(&bytes) {
+            Ok(value) => value,
+            // What a command calls so may be anything.
+            Err(_) if record.is_some_and(|record| record.manifest.kind == "command") => continue,
+            Err(why) => {
+                return Err(ReportError::Unreadable {
+                    stage: record.map(|record| record.provenance.stage.clone()).unwrap_or_default(),
+                    file: file.to_owned(),
+                    why: why.to_string(),
+                });
+            }
+        };
         let shown = match value.get("metrics") {
             Some(metrics) if !all => metrics,
             _ => &value,

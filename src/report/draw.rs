@@ -65,17 +65,19 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// `macro_f1 on test, %`
 fn measured(table: &Table) -> String {
     let split = table.split.as_ref().map_or_else(String::new, |split| format!(" on {split}"));
-    format!("{}{split}, %", table.metrics.join(" or "))
+    let unit = if table.scores.plain { "" } else { ", %" };
+    format!("{}{split}{unit}", table.metrics.join(" or "))
 }
 
 fn title(table: &Table) -> String {
     table.title.clone().unwrap_or_default()
 }
 
-/// Scores in percent.
-fn sample(scores: &[f64]) -> Option<Sample> {
-    let percent: Vec<f64> = scores.iter().map(|score| 100.0 * score).collect();
-    Sample::of(&percent)
+/// Scores in percent, or a command's own numbers as they are.
+fn sample(table: &Table, scores: &[f64]) -> Option<Sample> {
+    let scale = if table.scores.plain { 1.0 } else { 100.0 };
+    let scaled: Vec<f64> = scores.iter().map(|score| scale * score).collect();
+    Sample::of(&scaled)
 }
 
 fn name(line: &Line) -> String {
@@ -104,7 +106,7 @@ fn bars(table: &Table) -> Bars {
             });
             let bars = &mut series[at].cells;
             bars.resize(bars.len().max(group + 1), None);
-            bars[group] = sample(&cell.scores);
+            bars[group] = sample(table, &cell.scores);
         }
     }
     for series in &mut series {
@@ -130,10 +132,9 @@ fn lines(table: &Table, log: bool) -> Lines {
             baselines.push((name(row), 100.0 * mean));
             continue;
         }
-        let points =
-            table.columns.iter().zip(cells).filter_map(|(column, cell)| {
-                Some((axis_number(column.values.first()?)?, sample(&cell.scores)?))
-            });
+        let points = table.columns.iter().zip(cells).filter_map(|(column, cell)| {
+            Some((axis_number(column.values.first()?)?, sample(table, &cell.scores)?))
+        });
         curves.push(Curve { name: name(row), points: points.collect() });
     }
     let with_unit = |column: &Line| column.values.first().is_some_and(|value| value.ends_with('x'));

@@ -14,7 +14,8 @@ pub use text::text;
 use std::collections::BTreeSet;
 
 use super::stats::{Comparison, FEWEST_FOR_INTERVAL, RESAMPLES};
-use super::table::{Apart, Cell, Line, Table, percent};
+use super::table::{Apart, Cell, Line, Table};
+use super::words;
 
 /// Lines of short texts under a header.
 struct Grid {
@@ -80,14 +81,20 @@ fn grids(table: &Table, counts: Counts) -> Vec<Grid> {
         scores.header.push(format!("difference from {}", baseline.value));
         scores.header.extend(["95% interval".to_owned(), "p".to_owned()]);
         for (entries, (_, row)) in scores.rows.iter_mut().zip(&table.rows) {
-            entries.extend(row.first().map(comparison_entries).unwrap_or_default());
+            entries.extend(
+                row.first().map(|cell| comparison_entries(cell, table.scores.plain)).unwrap_or_default(),
+            );
         }
         scores.notes.extend(notes);
         return vec![scores];
     }
     let compared = |cells: &[Cell]| !cells.iter().all(|cell| cell.is_baseline);
     let differences = Grid {
-        caption: format!("difference from {}, points [95% interval], p", baseline.value),
+        caption: format!(
+            "difference from {}{} [95% interval], p",
+            baseline.value,
+            if table.scores.plain { "" } else { ", points" }
+        ),
         header: scores.header.clone(),
         labels,
         rows: table
@@ -95,7 +102,8 @@ fn grids(table: &Table, counts: Counts) -> Vec<Grid> {
             .iter()
             .filter(|(_, row)| compared(row))
             .map(|(line, row)| {
-                let cells: Vec<Entry> = row.iter().map(comparison_entry).collect();
+                let cells: Vec<Entry> =
+                    row.iter().map(|cell| comparison_entry(cell, table.scores.plain)).collect();
                 [names(table, line), cells].concat()
             })
             .collect(),
@@ -113,7 +121,7 @@ fn caption(table: &Table, n: Option<usize>) -> String {
             Some(split) => format!("on {split}"),
             None => format!("of {}", table.stages.join(", ")),
         };
-        format!("{} {of}, %", table.metrics.join(" or "))
+        format!("{} {of}{}", table.metrics.join(" or "), if table.scores.plain { "" } else { ", %" })
     };
     let over = table.over.as_ref().map_or_else(String::new, |over| {
         format!(", mean ± sd over {over}{}", n.map_or_else(String::new, |n| format!(" (n = {n})")))
@@ -157,7 +165,7 @@ fn names(table: &Table, line: &Line) -> Vec<Entry> {
 
 /// `81.48 ± 0.52 (n=3)`
 fn score(table: &Table, cell: &Cell, counted: bool) -> Entry {
-    let number = |value: f64| if table.of_weights { format!("{value:.3}") } else { percent(value) };
+    let number = |value: f64| table.shown(value);
     let Some(mean) = cell.mean() else {
         return Entry::of(if cell.missing > 0 { "missing" } else { "–" });
     };
@@ -172,28 +180,32 @@ fn score(table: &Table, cell: &Cell, counted: bool) -> Entry {
 }
 
 /// The difference, its interval and its p, for three columns.
-fn comparison_entries(cell: &Cell) -> Vec<Entry> {
+fn comparison_entries(cell: &Cell, plain: bool) -> Vec<Entry> {
     let Some(found) = &cell.comparison else {
         return vec![Entry::of(if cell.is_baseline { "" } else { "–" }), Entry::of(""), Entry::of("")];
     };
     vec![
-        Entry { head: points(found.difference), rest: fewer_pairs(cell, found), best: false },
-        Entry::of(found.interval.map_or_else(|| "–".to_owned(), interval)),
+        Entry { head: signed(found.difference, plain), rest: fewer_pairs(cell, found), best: false },
+        Entry::of(found.interval.map_or_else(|| "–".to_owned(), |bounds| interval(bounds, plain))),
         Entry::of(found.p.map_or_else(|| "–".to_owned(), p)),
     ]
 }
 
 /// `+4.16 [+1.20, +6.03], p = 0.25`
-fn comparison_entry(cell: &Cell) -> Entry {
+fn comparison_entry(cell: &Cell, plain: bool) -> Entry {
     let Some(found) = &cell.comparison else {
         return Entry::of(if cell.is_baseline { "" } else { "–" });
     };
-    let bounds = found.interval.map_or_else(String::new, |bounds| format!(" {}", interval(bounds)));
+    let bounds = found.interval.map_or_else(String::new, |bounds| format!(" {}", interval(bounds, plain)));
     let p = found.p.map_or_else(String::new, |value| {
         let p = p(value);
         if p.starts_with('<') { format!(", p {p}") } else { format!(", p = {p}") }
     });
-    Entry { head: points(found.difference), rest: bounds + &p + &fewer_pairs(cell, found), best: false }
+    Entry {
+        head: signed(found.difference, plain),
+        rest: bounds + &p + &fewer_pairs(cell, found),
+        best: false,
+    }
 }
 
 /// Says so where not every score has its pair.
@@ -215,8 +227,17 @@ pub fn points(difference: f64) -> String {
     }
 }
 
-fn interval((low, high): (f64, f64)) -> String {
-    format!("[{}, {}]", points(low), points(high))
+/// A difference, its sign always there: in points, or of a command's own numbers as it is.
+fn signed(difference: f64, plain: bool) -> String {
+    match (plain, difference < 0.0) {
+        (false, _) => points(difference),
+        (true, true) => format!("−{}", words::number(-difference)),
+        (true, false) => format!("+{}", words::number(difference)),
+    }
+}
+
+fn interval((low, high): (f64, f64), plain: bool) -> String {
+    format!("[{}, {}]", signed(low, plain), signed(high, plain))
 }
 
 fn p(p: f64) -> String {

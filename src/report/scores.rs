@@ -2,16 +2,17 @@
 //!
 //! Reads plans, records and the store; knows nothing of rows and columns.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::weights;
 use crate::action::{Action, Evaluate, Pin, roles};
 use crate::digest::Digest;
 use crate::plan::{Input, NodeId, Plan};
-use crate::spec::{Report, Shows, Spec};
+use crate::spec::{Block, Report, Shows, Spec};
 use crate::store::{Artifacts, Output, Store, StoreError};
 
 /// The name of the variable that tells objectives apart in a table of weights.
@@ -50,19 +51,38 @@ pub type Records = BTreeMap<NodeId, Artifacts>;
 /// tokenizers of their own compare.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Texts {
-    /// The split's file. A fetched one is known by its pin before it is there.
-    file: Pin,
+    /// The split's file.
+    file: SplitOf,
     /// The field that holds the text.
     text: String,
     /// The field that holds the label, where it is said.
     label: Option<String>,
 }
 
+/// What is known of a split's file before it is there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum SplitOf {
+    /// Its content; of a file that is fetched, its pin.
+    Pinned(Pin),
+    /// Who makes it.
+    Made(NodeId, String),
+}
+
 impl Texts {
-    /// What an evaluate stage scores: the file of its split, as its tokenize stage reads it.
-    pub(super) fn of(plan: &Plan, evaluate: NodeId) -> Option<Self> {
-        let node = plan.node(evaluate);
-        let Action::Evaluate(Evaluate { split, .. }) = &node.action else { return None };
+    /// What an evaluate stage scores: the file of its split, as its tokenize stage reads it. A command scores what
+    /// the evaluate stages score that it reads, if they all score the same.
+    pub(super) fn of(plan: &Plan, scored: NodeId) -> Option<Self> {
+        let node = plan.node(scored);
+        let split = match &node.action {
+            Action::Evaluate(Evaluate { split, .. }) => split,
+            Action::Command(_) => {
+                let needs = plan.needs(scored).into_iter();
+                let evaluates = needs.filter(|need| matches!(plan.node(*need).action, Action::Evaluate(_)));
+                let of: BTreeSet<Self> = evaluates.filter_map(|need| Self::of(plan, need)).collect();
+                return of.first().filter(|_| of.len() == 1).cloned();
+            }
+            _ => return None,
+        };
         let Input::Output { node: tokens, .. } = node.inputs.get(&format!("data/{}", roles::split(split)))?
         else {
             return None;
@@ -70,11 +90,12 @@ impl Texts {
         let tokens = plan.node(*tokens);
         let Action::Tokenize(read) = &tokens.action else { return None };
         let file = match tokens.inputs.get(&format!("source/{split}"))? {
-            Input::File { digest, .. } => Pin::Blake3(*digest),
-            Input::Output { node, .. } => match &plan.node(*node).action {
-                Action::Fetch(fetch) => fetch.pin.clone(),
-                _ => return None,
+            Input::File { digest, .. } => SplitOf::Pinned(Pin::Blake3(*digest)),
+            Input::Output { node, file } => match &plan.node(*node).action {
+                Action::Fetch(fetch) => SplitOf::Pinned(fetch.pin.clone()),
+                _ => SplitOf::Made(*node, file.clone()),
             },
+            Input::Folder { .. } => return None,
         };
         Some(Self { file, text: read.text.clone(), label: read.label.clone() })
     }
@@ -82,7 +103,7 @@ impl Texts {
     /// The texts of a file of this digest.
     #[cfg(test)]
     pub(super) fn of_file(digest: Digest) -> Self {
-        Self { file: Pin::Blake3(digest), text: "text".to_owned(), label: None }
+        Self { file: SplitOf::Pinned(Pin::Blake3(digest)), text: "text".to_owned(), label: None }
     }
 }
 
@@ -103,7 +124,7 @@ pub struct Seen {
     pub data: Option<Texts>,
     /// The key of the result.
     pub key: Option<Digest>,
-    /// The number, between 0 and 1.
+    /// The number: between 0 and 1, but for a command's own.
     pub score: Option<f64>,
 }
 
@@ -114,12 +135,48 @@ pub struct Scores {
     pub vars: Vec<String>,
     /// The numbers.
     pub seen: Vec<Seen>,
+    /// Whether they are a command's own, of whatever unit, and not scores between 0 and 1.
+    pub plain: bool,
 }
 
-#[derive(Deserialize)]
+/// The numbers of a result.
 struct Metrics {
     metrics: BTreeMap<String, f64>,
-    split: String,
+    split: Option<String>,
+}
+
+impl Metrics {
+    /// Those of an `evaluate` stage.
+    fn of_evaluate(bytes: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct File {
+            metrics: BTreeMap<String, f64>,
+            split: String,
+        }
+        let File { metrics, split } = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        Ok(Self { metrics, split: Some(split) })
+    }
+
+    /// Those that a command gives: the numbers of a JSON object, or of the object `metrics` in it. It must have
+    /// `wanted`: whoever asks for a number that a program of their own does not give wants to know.
+    fn of_command(bytes: &[u8], wanted: &str) -> Result<Self, String> {
+        let value: Value = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        let object = match value.get("metrics") {
+            Some(inner @ Value::Object(_)) => inner,
+            _ => &value,
+        };
+        let Value::Object(fields) = object else { return Err("it is no JSON object".to_owned()) };
+        let numbers = fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
+        let metrics: BTreeMap<String, f64> = numbers.collect();
+        if metrics.contains_key(wanted) {
+            return Ok(Self { metrics, split: None });
+        }
+        let names: Vec<&str> = metrics.keys().map(String::as_str).collect();
+        Err(match names.as_slice() {
+            [] => format!("it has no number `{wanted}`, nor any other"),
+            names => format!("it has no number `{wanted}`; it has `{}`", names.join("`, `")),
+        })
+    }
 }
 
 /// Gathers what a report shows at every sweep point that has its stage.
@@ -135,29 +192,38 @@ pub fn gather(
         Shows::Weights(stage) => return weights::gather(&stage.stage, spec, plan, records, store),
     };
     let mut seen = vec![];
-    let mut read: BTreeMap<NodeId, Option<Metrics>> = BTreeMap::new();
+    let mut plain = false;
+    let mut read: BTreeMap<(NodeId, &str), Option<Metrics>> = BTreeMap::new();
     for ((point, nodes), shown) in spec.points.iter().zip(&plan.points).zip(scores) {
         let Some(&id) = nodes.get(&shown.stage.stage) else { continue };
         let record = records.get(&id);
-        if let Entry::Vacant(free) = read.entry(id) {
-            let bytes = artifact(store, record.map(|record| &record.outputs), roles::METRICS)?;
-            let metrics = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
-            free.insert(metrics.map_err(|why| unreadable(plan, id, roles::METRICS, &why))?);
+        let own = match point.stages.get(&shown.stage.stage) {
+            Some(Block::Command(command)) => command.metrics.as_deref(),
+            _ => None,
+        };
+        plain |= own.is_some();
+        if let Entry::Vacant(free) = read.entry((id, shown.metric.as_str())) {
+            let file = own.unwrap_or(roles::METRICS);
+            let bytes = artifact(store, record.map(|record| &record.outputs), file)?;
+            let metrics = bytes.map(|bytes| match own {
+                Some(_) => Metrics::of_command(&bytes, &shown.metric),
+                None => Metrics::of_evaluate(&bytes),
+            });
+            free.insert(metrics.transpose().map_err(|why| unreadable(plan, id, file, &why))?);
         }
-        let metrics = read.get(&id).and_then(Option::as_ref);
-        let split = metrics.map(|metrics| metrics.split.clone());
+        let metrics = read.get(&(id, shown.metric.as_str())).and_then(Option::as_ref);
         seen.push(Seen {
             values: point.values.clone(),
             stage: shown.stage.stage.clone(),
             node: id,
-            metric: shown.metric.name().to_owned(),
-            split,
+            metric: shown.metric.clone(),
+            split: metrics.and_then(|metrics| metrics.split.clone()),
             data: Texts::of(plan, id),
             key: record.map(|record| record.key),
-            score: metrics.and_then(|found| found.metrics.get(shown.metric.name()).copied()),
+            score: metrics.and_then(|found| found.metrics.get(&shown.metric).copied()),
         });
     }
-    Ok(Scores { vars: spec.swept.clone(), seen })
+    Ok(Scores { vars: spec.swept.clone(), seen, plain })
 }
 
 /// The bytes of a result's file; none where there is no result, or it has no such file.

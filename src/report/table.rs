@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::scores::{OBJECTIVE, Records, ReportError, Scores, Seen, Texts, gather};
 use super::stats::{self, Comparison};
+use super::words;
 use crate::plan::{NodeId, Plan};
 use crate::spec::{Baseline, Report, Shows, Spec};
 use crate::store::Store;
@@ -53,7 +54,7 @@ pub struct Line {
 /// The scores of one cell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
-    /// Scores between 0 and 1, one for each different result.
+    /// Scores, one for each different result.
     pub scores: Vec<f64>,
     /// Results that are not there, because they failed or were not run.
     pub missing: usize,
@@ -180,7 +181,8 @@ fn arrange(report: &Report, scores: Scores) -> Table {
         scores,
     };
     table.name_metrics();
-    if !of_weights {
+    // Of a command's own number nobody knows whether more of it is better.
+    if !of_weights && !table.scores.plain {
         table.mark_best();
     }
     table.compare();
@@ -225,6 +227,17 @@ fn only(names: impl Iterator<Item = String>) -> Option<String> {
 }
 
 impl Table {
+    /// A number as it is printed: a score in percent, a weight or a command's own number as it is.
+    pub(super) fn shown(&self, number: f64) -> String {
+        if self.of_weights {
+            format!("{number:.3}")
+        } else if self.scores.plain {
+            words::number(number)
+        } else {
+            percent(number)
+        }
+    }
+
     /// Whether no sweep point has the table's stage.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

@@ -106,7 +106,7 @@ pub(super) fn gather(
         }
     }
     let vars = telling.iter().map(|var| spec.swept[*var].clone()).chain([OBJECTIVE.to_owned()]);
-    Ok(Scores { vars: vars.collect(), seen })
+    Ok(Scores { vars: vars.collect(), seen, plain: false })
 }
 
 /// The places of the variables that tell nodes apart, of so many. One is left out where points that differ in

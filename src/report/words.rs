@@ -69,7 +69,7 @@ pub(super) fn bar(part: f64) -> String {
 }
 
 /// Four digits or so.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 1e6 || (size < 1e-3 && size > 0.0) => format!("{value:.2e}"),
         size if size >= 1000.0 => format!("{value:.0}"),

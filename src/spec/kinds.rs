@@ -9,11 +9,12 @@ use super::loops::Loops;
 use super::origin::Origins;
 use super::vars::Vars;
 use super::yaml::{At, Node};
-use super::{Block, Ref, Source, splits, training};
+use super::{Block, Ref, Source, SplitFile, command, splits, training};
 use crate::action::{self, Encoder, Format, Metric, Sample, Tokenize};
 use crate::diag::{Code, Diagnostic};
 
-const KINDS: [&str; 7] = ["encoder", "tokenize", "objective", "train", "learn-weights", "evaluate", "export"];
+const KINDS: [&str; 8] =
+    ["encoder", "tokenize", "objective", "train", "learn-weights", "evaluate", "export", "command"];
 const SPLITS: [(&str, ()); 3] = [("train", ()), ("dev", ()), ("test", ())];
 
 /// What stages are read against, the same at every sweep point.
@@ -76,6 +77,7 @@ pub(super) fn read(
         "train" => training::train(fields, vars, context),
         "learn-weights" => training::learn_weights(fields, vars, context),
         "evaluate" => evaluate(fields),
+        "command" => command::command(fields, context),
         _ => export(fields, context),
     }
 }
@@ -133,6 +135,19 @@ fn tokenize(mut fields: Fields, context: &Context) -> Option<Block> {
                 let Some(file) = splits::read(&split, &node, &at, context, fields.faults) else {
                     continue;
                 };
+                if let SplitFile::Made(made) = &file
+                    && made.is_folder()
+                {
+                    let what = "a split is one file of those that the stage makes";
+                    let fault = if made.file.is_empty() {
+                        Diagnostic::error(Code::MissingField, format!("`file` is missing: {what}"))
+                    } else {
+                        Diagnostic::error(Code::NotMade, format!("`{}` is a folder, and {what}", made.file))
+                    };
+                    let stage = &made.stage.stage;
+                    fields.fault(made.at.clone(), fault.help(format!("write `{{stage: {stage}, file: …}}`")));
+                    continue;
+                }
                 let name = splits::name(&file);
                 let Some(format) = format.or_else(|| format_of(name)) else {
                     let fault = Diagnostic::error(

@@ -4,6 +4,7 @@
 //! name each other; that the names mean something is for the plan to say. Every fault of the text is
 //! found in one pass, each with its place.
 
+mod command;
 mod digests;
 mod fields;
 mod include;
@@ -129,6 +130,8 @@ pub enum Block {
         /// The folder to write to.
         to: Option<Source>,
     },
+    /// `command`
+    Command(Box<CommandBlock>),
     /// A block with faults, so that naming it is not a fault too.
     Broken,
 }
@@ -144,9 +147,25 @@ impl Block {
             Self::Train { .. } => "train",
             Self::Evaluate { .. } => "evaluate",
             Self::Export { .. } => "export",
+            Self::Command(_) => "command",
             Self::Broken => "broken",
         }
     }
+}
+
+/// The block of a `command` stage.
+#[derive(Clone, Debug)]
+pub struct CommandBlock {
+    /// The programs whose content counts, by role.
+    pub programs: BTreeMap<String, Source>,
+    /// The files that it finds in its folder, by their names there.
+    pub inputs: BTreeMap<String, SplitFile>,
+    /// Which of its outputs holds the numbers that tables show.
+    pub metrics: Option<String>,
+    /// By what means it runs.
+    pub means: action::Means,
+    /// What it does.
+    pub action: action::Command,
 }
 
 /// A stage named by another.
@@ -169,13 +188,33 @@ pub struct Source {
     pub at: At,
 }
 
-/// Where a split's texts come from.
+/// Where a split's texts, or a command's input, come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SplitFile {
     /// The user's own file.
     Local(Source),
     /// A file to fetch.
     Remote(Remote),
+    /// What another stage makes.
+    Made(Made),
+}
+
+/// What a stage makes: `{stage: clean, file: out/clean.jsonl}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The stage.
+    pub stage: Ref,
+    /// One of its files, or with a `/` at its end a folder of them; empty for all that it makes.
+    pub file: String,
+    /// Where the file is said, or else the stage.
+    pub at: At,
+}
+
+impl Made {
+    /// Whether it stands for several files.
+    pub fn is_folder(&self) -> bool {
+        self.file.is_empty() || self.file.ends_with('/')
+    }
 }
 
 /// A file behind a URL, and what it must hash to.

@@ -10,7 +10,6 @@ pub(super) use read::{Context, drafts};
 use super::fields::list;
 use super::yaml::At;
 use super::{Ref, Source, Spec};
-use crate::action::Metric;
 use crate::diag::{Code, Diagnostic};
 
 /// A table over the sweep, and maybe a figure of it.
@@ -35,19 +34,19 @@ pub struct Report {
 /// What a table's cells hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shows {
-    /// A metric of an `evaluate` stage: one for each of [`Spec::points`], in their order.
+    /// A metric of an `evaluate` or `command` stage: one for each of [`Spec::points`], in their order.
     Scores(Vec<Score>),
     /// The weights that a stage learned for its objectives.
     Weights(Ref),
 }
 
-/// A metric of an `evaluate` stage.
+/// A metric of an `evaluate` stage, or a number that a `command` stage gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Score {
     /// The stage.
     pub stage: Ref,
-    /// The metric.
-    pub metric: Metric,
+    /// The metric's name.
+    pub metric: String,
 }
 
 /// A value of a table's variable that its other values are compared with.
@@ -126,7 +125,8 @@ pub struct Axes {
 
 impl Report {
     /// A table of one metric of one stage. Nothing is averaged over but `axes.over`.
-    pub fn of_metric(spec: &Spec, stage: &str, metric: Metric) -> Self {
+    pub fn of_metric(spec: &Spec, stage: &str, metric: &str) -> Self {
+        let metric = metric.to_owned();
         let stage = Ref { stage: stage.to_owned(), at: At::top() };
         Self {
             title: None,

@@ -5,7 +5,7 @@ use super::fields::{Faults, Fields};
 use super::kinds::Context;
 use super::vars::Vars;
 use super::yaml::{At, Node};
-use super::{Remote, SplitFile};
+use super::{Made, Ref, Remote, SplitFile};
 use crate::action::Pin;
 use crate::diag::{Code, Diagnostic, without_query};
 
@@ -25,6 +25,7 @@ pub(super) fn read(
             let url = checked(url, at, faults)?;
             remote(url, None, at, context.pins, faults)
         }
+        Node::Map(_) if node.get("stage").is_some() => made(node, at, faults).map(SplitFile::Made),
         Node::Map(_) => {
             let nothing = Vars::new();
             let before = faults.len();
@@ -59,11 +60,24 @@ pub(super) fn read(
     }
 }
 
+/// Reads `{stage: clean, file: out/clean.jsonl}`; its variables are replaced already.
+pub(super) fn made(node: &Node, at: &At, faults: &mut Faults) -> Option<Made> {
+    let nothing = Vars::new();
+    let mut fields = Fields::of(node, "what a stage makes", at.clone(), &nothing, faults)?;
+    let stage = fields.text("stage").map(|(stage, at)| Ref { stage, at });
+    let file = fields.text("file");
+    fields.finish("what a stage makes");
+    let stage = stage?;
+    let (file, at) = file.unwrap_or_else(|| (String::new(), stage.at.clone()));
+    Some(Made { stage, file, at })
+}
+
 /// A file's name as far as it says how the file is written: a path, or a URL without what follows its path.
 pub(super) fn name(file: &SplitFile) -> &str {
     match file {
         SplitFile::Local(source) => &source.name,
         SplitFile::Remote(remote) => remote.url.split(['?', '#']).next().unwrap_or_default(),
+        SplitFile::Made(made) => &made.file,
     }
 }
 

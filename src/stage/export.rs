@@ -45,8 +45,8 @@ pub fn run(io: &Io<'_>) -> Result<(), Failure> {
     io.output(roles::CONFIG, &model::pretty_json(&config_json)?)?;
     io.output(roles::WEIGHTS, &bytes)?;
     io.output(roles::TOKENIZER, &tokenizer_json)?;
-    io.output("tokenizer_config.json", &model::pretty_json(&tokenizer_config)?)?;
-    io.output("special_tokens_map.json", &model::pretty_json(&special)?)
+    io.output(roles::TOKENIZER_CONFIG, &model::pretty_json(&tokenizer_config)?)?;
+    io.output(roles::SPECIAL_TOKENS, &model::pretty_json(&special)?)
 }
 
 /// The head's tensors under the names of the family's `…ForSequenceClassification`, which computes the same.

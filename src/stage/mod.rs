@@ -3,6 +3,7 @@
 //! A stage reads its inputs by role, calls `data` or `learn`, and writes its outputs by role. It knows
 //! neither the store nor the pipeline, only the [`Request`].
 
+mod command;
 mod encoder;
 mod evaluate;
 mod export;
@@ -19,8 +20,9 @@ use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub use command::end_descendants;
 use serde::de::DeserializeOwned;
-use tartan::action::{Action, Request};
+use tartan::action::{Action, InputFile, Request};
 use tartan::digest::Digest;
 use tartan::event::{Failure, Level, Message, Progress};
 
@@ -35,6 +37,7 @@ pub fn run(request: &Request, say: &dyn Fn(Message)) -> Result<(), Failure> {
         Action::Train(action) | Action::LearnWeights(action) => train::run(action, &io),
         Action::Evaluate(action) => evaluate::run(action, &io),
         Action::Export(_) => export::run(&io),
+        Action::Command(action) => command::run(action, &io),
     }
 }
 
@@ -90,33 +93,42 @@ impl<'a> Io<'a> {
 
     /// The bytes of an input, checked against their digest.
     pub fn input(&self, role: &str) -> Result<Vec<u8>, Failure> {
-        let Some(file) = self.request.inputs.get(role) else {
-            return Err(failure(format!("the request has no input `{role}`")));
+        let file = self.file(role)?;
+        let bytes = fs::read(&file.path).map_err(|error| unreadable(role, file, &error))?;
+        if Digest::of(&bytes) == file.digest { Ok(bytes) } else { Err(differs(role, file)) }
+    }
+
+    /// Checks an input that somebody else reads.
+    pub fn verify(&self, role: &str) -> Result<(), Failure> {
+        let file = self.file(role)?;
+        let digest = fs::File::open(&file.path).and_then(Digest::of_reader);
+        let digest = digest.map_err(|error| unreadable(role, file, &error))?;
+        if digest == file.digest { Ok(()) } else { Err(differs(role, file)) }
+    }
+
+    /// Copies an input to a file of its own, read-only, and checks what has arrived. Where the file system can,
+    /// the two share their blocks.
+    pub fn copy(&self, role: &str, to: &Path) -> Result<(), Failure> {
+        let file = self.file(role)?;
+        let copied = fs::copy(&file.path, to).map_err(|error| match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => write_failure(to, &error),
+            _ => unreadable(role, file, &error),
+        });
+        copied?;
+        let check = || -> std::io::Result<Digest> {
+            let copy = fs::File::open(to)?;
+            let mut permissions = copy.metadata()?.permissions();
+            permissions.set_readonly(true);
+            copy.set_permissions(permissions)?;
+            Digest::of_reader(copy)
         };
-        let damaged = |how: &str| Failure {
-            message: format!("{} is damaged in the store: {how}", file.name),
-            help: None,
-            corrupt: vec![role.to_owned()],
-        };
-        let bytes = match fs::read(&file.path) {
-            Ok(bytes) => bytes,
-            // Another stage may have found it bad, and had it set aside, since this one was started.
-            Err(error) if file.stored && error.kind() == ErrorKind::NotFound => {
-                return Err(damaged("it is gone"));
-            }
-            Err(error) => return Err(failure(format!("cannot read {}: {error}", file.name))),
-        };
-        if Digest::of(&bytes) == file.digest {
-            return Ok(bytes);
-        }
-        Err(if file.stored {
-            damaged("its bytes do not match its digest")
-        } else {
-            failure_with_help(
-                format!("{} changed while the pipeline was running", file.name),
-                "run the pipeline again",
-            )
-        })
+        let digest = check().map_err(|error| write_failure(to, &error))?;
+        if digest == file.digest { Ok(()) } else { Err(differs(role, file)) }
+    }
+
+    fn file(&self, role: &str) -> Result<&InputFile, Failure> {
+        let file = self.request.inputs.get(role);
+        file.ok_or_else(|| failure(format!("the request has no input `{role}`")))
     }
 
     /// An input that is JSON.
@@ -151,11 +163,39 @@ impl<'a> Io<'a> {
     }
 }
 
+/// Why an input cannot be read.
+fn unreadable(role: &str, file: &InputFile, error: &std::io::Error) -> Failure {
+    // Another stage may have found it bad, and had it set aside, since this one was started.
+    if file.stored && error.kind() == ErrorKind::NotFound {
+        return damaged(role, file, "it is gone");
+    }
+    failure(format!("cannot read {}: {error}", file.name))
+}
+
+/// An input's bytes are not what they were.
+fn differs(role: &str, file: &InputFile) -> Failure {
+    if file.stored {
+        return damaged(role, file, "its bytes do not match its digest");
+    }
+    failure_with_help(
+        format!("{} changed while the pipeline was running", file.name),
+        "run the pipeline again",
+    )
+}
+
+fn damaged(role: &str, file: &InputFile, how: &str) -> Failure {
+    Failure {
+        message: format!("{} is damaged in the store: {how}", file.name),
+        help: None,
+        corrupt: vec![role.to_owned()],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use tartan::action::{Export, InputFile};
+    use tartan::action::{Export, Means};
 
     use super::*;
 
@@ -175,6 +215,7 @@ mod tests {
             resume: folder.join("resume"),
             objective_names: vec![],
             urls: vec![],
+            means: Means::default(),
         }
     }
 

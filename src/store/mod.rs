@@ -103,6 +103,12 @@ pub struct Output {
     pub size: u64,
 }
 
+impl AsRef<Digest> for Output {
+    fn as_ref(&self) -> &Digest {
+        &self.digest
+    }
+}
+
 /// How a result was made. No part of a key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {

@@ -3,6 +3,7 @@
 //! One binary for all of it: whatever links or starts libtorch costs minutes on two cores.
 
 mod cache;
+mod command;
 mod commands;
 mod elf;
 mod faults;

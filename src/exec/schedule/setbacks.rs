@@ -64,9 +64,19 @@ impl Schedule<'_, '_, '_> {
             Input::Output { node, file } if self.states[node.0].made(file).is_none() => {
                 Some(format!("it reads `{file}`, which `{}` did not make", self.plan.node(*node).name))
             }
+            Input::Folder { node, folder } if !self.has_made_in(*node, folder) => Some(format!(
+                "it reads what `{}` makes{}, and there is nothing",
+                self.plan.node(*node).name,
+                if folder.is_empty() { String::new() } else { format!(" in `{folder}`") }
+            )),
             _ => None,
         });
         Failure { message: missing.unwrap_or_default(), help: None, corrupt: vec![] }
+    }
+
+    fn has_made_in(&self, id: NodeId, folder: &str) -> bool {
+        let made = self.states[id.0].outputs();
+        made.is_some_and(|made| made.keys().any(|file| file.starts_with(folder)))
     }
 
     /// After a node failed because objects it reads are damaged: has them made again and puts the node
@@ -75,9 +85,9 @@ impl Schedule<'_, '_, '_> {
         let plan = self.plan;
         let mut damaged = vec![];
         for role in &failure.corrupt {
-            let Some(Input::Output { node, file }) = plan.node(id).inputs.get(role) else { return false };
-            let Some(digest) = self.states[node.0].made(file) else { return false };
-            damaged.push((*node, file, digest));
+            let Some(Input::Output { node, file }) = plan.node(id).source(role) else { return false };
+            let Some(digest) = self.states[node.0].made(&file) else { return false };
+            damaged.push((node, file, digest));
         }
         if damaged.is_empty() || !self.may_repair(id) {
             return false;

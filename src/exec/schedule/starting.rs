@@ -62,7 +62,7 @@ impl Schedule<'_, '_, '_> {
     fn lock_and_start(&mut self, id: NodeId, key: &Digest) -> Result<(), Failure> {
         let plan = self.plan;
         let node = plan.node(id);
-        let Some(device) = self.pools.take(&node.action) else { return Ok(()) };
+        let Some(device) = self.pools.take(&node.action, node.wants_gpu()) else { return Ok(()) };
         let result = match self.lock_afresh(id, key) {
             Ok(Some(lock)) if self.take_record(id, key) => {
                 drop(lock);
@@ -129,6 +129,7 @@ impl Schedule<'_, '_, '_> {
             checkpoint: node.checkpoint,
             objective_names: node.objective_names.clone(),
             urls: node.urls.clone(),
+            means: node.means.clone(),
         };
         let (program, log) = (&self.options.worker, self.store.log_path(key));
         self.tickets += 1;
@@ -154,17 +155,17 @@ impl Schedule<'_, '_, '_> {
 
     /// Where the worker finds its inputs. All of them are known.
     fn input_files(&self, id: NodeId) -> BTreeMap<String, InputFile> {
-        let input = |input: &Input| match input {
-            Input::File { path, name, digest } => {
-                Some(InputFile { path: path.clone(), digest: *digest, name: name.clone(), stored: false })
-            }
+        let input = |input: Input| match input {
+            Input::File { path, name, digest } => Some(InputFile { path, digest, name, stored: false }),
             Input::Output { node, file } => {
-                let digest = self.states[node.0].made(file)?;
-                let name = format!("{}/{file}", self.plan.node(*node).name);
+                let digest = self.states[node.0].made(&file)?;
+                let name = format!("{}/{file}", self.plan.node(node).name);
                 Some(InputFile { path: self.store.object(&digest), digest, name, stored: true })
             }
+            Input::Folder { .. } => None,
         };
-        let inputs = &self.plan.node(id).inputs;
-        inputs.iter().filter_map(|(role, from)| Some((role.clone(), input(from)?))).collect()
+        let node = self.plan.node(id);
+        let roles = self.ready.get(&id).into_iter().flat_map(|task| task.manifest.inputs.keys());
+        roles.filter_map(|role| Some((role.clone(), input(node.source(role)?)?))).collect()
     }
 }

@@ -110,10 +110,10 @@ impl<'a> Library<'a> {
     fn planned_slots(&self, record: &Record, plan: &Plan, id: NodeId) -> BTreeMap<SlotName, Slot<'_>> {
         let mut slots = BTreeMap::new();
         for (role, digest) in &record.manifest.inputs {
-            let maker = match plan.node(id).inputs.get(role) {
+            let maker = match plan.node(id).source(role) {
                 // What was fetched is the user's own file, wherever it lay.
-                Some(Input::Output { node, .. }) if plan.node(*node).action.kind() != "fetch" => {
-                    self.of_node(*node)
+                Some(Input::Output { node, .. }) if plan.node(node).action.kind() != "fetch" => {
+                    self.of_node(node)
                 }
                 _ => None,
             };
@@ -129,8 +129,8 @@ impl<'a> Library<'a> {
         }
         let mut slots = BTreeMap::new();
         for (folder, mut files) in folders {
-            // An encoder and a tokenizer read the user's own files, which other stages may have copied.
-            let own = record.manifest.kind == "encoder" || folder == "source";
+            // An encoder, a tokenizer and a command read the user's own files, which other stages may have copied.
+            let own = ["encoder", "command"].contains(&record.manifest.kind.as_str()) || folder == "source";
             while let Some((maker, others)) =
                 (!own).then(|| self.makers_of(&files, record)).and_then(|found| split_first(&found))
             {

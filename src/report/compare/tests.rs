@@ -186,8 +186,7 @@ sweep: {method: [mt, meta]}
     let mut outputs: BTreeMap<NodeId, BTreeMap<String, Digest>> = BTreeMap::new();
     for id in plan.ids() {
         let node = plan.node(id);
-        let made = |node, file: &str| outputs.get(&node)?.get(file).copied();
-        let manifest = plan.manifest(id, made).expect("a manifest");
+        let manifest = plan.manifest(id, |node| outputs.get(&node)).expect("a manifest");
         let read = plan.ids().flat_map(|id| plan.node(id).inputs.values());
         let files = read.filter_map(|input| match input {
             Input::Output { node, file } if *node == id => Some(file.clone()),

@@ -20,7 +20,8 @@ fn scores(vars: &[&str], lines: &[(&str, &str, Option<f64>)]) -> Scores {
         key: score.map(|_| Digest::of(values.as_bytes())),
         score: *score,
     });
-    Scores { vars: vars.iter().map(|var| (*var).to_owned()).collect(), seen: seen.collect() }
+    let vars = vars.iter().map(|var| (*var).to_owned()).collect();
+    Scores { vars, seen: seen.collect(), plain: false }
 }
 
 /// A report of `test` with these axes: `rows`, `columns`, `over`, and a baseline as `var=value`.
@@ -28,7 +29,7 @@ fn report(rows: &str, columns: &str, over: &str, baseline: &str) -> Report {
     let list = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let mut spec = Spec::default();
     spec.points.push(crate::spec::Point::default());
-    let mut report = Report::of_metric(&spec, "test", crate::action::Metric::MacroF1);
+    let mut report = Report::of_metric(&spec, "test", "macro_f1");
     (report.rows, report.columns, report.over) = (list(rows), list(columns), list(over).pop());
     report.baseline =
         baseline.split_once('=').map(|(var, value)| Baseline { var: var.into(), value: value.into() });

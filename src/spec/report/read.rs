@@ -305,21 +305,18 @@ impl Draft {
                 return;
             }
         };
-        let names = Metric::ALL.map(Metric::name);
-        let Some((stage, name)) = text.rsplit_once('.') else {
+        let Some((stage, metric)) = text.rsplit_once('.') else {
+            let names = Metric::ALL.map(Metric::name);
             let fault = Diagnostic::error(Code::NotAMetric, format!("`{text}` does not say whose metric"))
-                .help(format!("write `STAGE.METRIC`, the metric one of {}", list(&names)));
+                .help(format!(
+                    "write `STAGE.METRIC`, the metric of an `evaluate` stage one of {}",
+                    list(&names)
+                ));
             faults.push((at.clone(), fault));
             return;
         };
-        if let Some(metric) = Metric::ALL.into_iter().find(|metric| metric.name() == name) {
-            let stage = Ref { stage: stage.to_owned(), at: at.clone() };
-            scores.push(Score { stage, metric });
-            return;
-        }
-        let fault = Diagnostic::error(Code::UnknownMetric, format!("unknown metric `{name}`"));
-        let fault = fault.meant(name, names, || format!("it is one of {}", list(&names)));
-        faults.push((at.clone(), fault));
+        let stage = Ref { stage: stage.to_owned(), at: at.clone() };
+        scores.push(Score { stage, metric: metric.to_owned() });
     }
 
     /// The report, if its metric was found at each of so many sweep points.
