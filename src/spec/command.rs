@@ -163,7 +163,8 @@ fn undeclared(
     let fault = Diagnostic::error(
         Code::UndeclaredFile,
         format!("`{path}` is a file of yours, and the command runs in a folder where only its inputs are"),
-    );
+    )
+    .about(path);
     if let Some((name, _)) = inputs.iter().find(|(_, file)| own(file)) {
         return Some(fault.help(format!("it is there as `{name}`: write that")));
     }

@@ -241,6 +241,9 @@ stages:
   d: {{evaluate: {{model: m, data: t, split: dev}}}}
 {commands}
   u: {{tokenize: {{tokenizer: e, splits: {{train: {{stage: c, file: x.txt}}}}}}}}
+  v: {{objective: {{mlm: {{data: u}}}}}}
+  w: {{train: {{init: e, auxiliary: [v], steps: 1}}}}
+  x: {{export: {{model: w}}}}
 "
         );
         let (_, diagnostics) = plan_of(&text);
@@ -266,14 +269,21 @@ stages:
         ("{stage: t, file: test.safetensors}", "the tokens of the test split of `t`"),
     ] {
         let fault = faults(&command("c", input));
-        assert!(fault.contains("nothing may be trained") && fault.contains(how), "{input}: {fault}");
+        assert!(
+            fault.contains("`w` would train on what `c` makes") && fault.contains(how),
+            "{input}: {fault}"
+        );
     }
     let through = command("b", "c.jsonl") + &command("c", "{stage: b}");
     assert!(faults(&through).contains("`c` reads what `b` makes"), "through another command");
     // Making the test split itself is no reading of it.
     let made = command("c", "a.jsonl").replace("x.txt", "x.txt, test.jsonl")
-        + "  v: {tokenize: {tokenizer: e, splits: {train: a.jsonl, test: {stage: c, file: test.jsonl}}}}\n";
+        + "  z: {tokenize: {tokenizer: e, splits: {train: a.jsonl, test: {stage: c, file: test.jsonl}}}}\n";
     assert_eq!(faults(&made), "");
+    let again = made + "  y: {evaluate: {model: m, data: z, split: test}}\n" + &command("b", "{stage: c}");
+    assert_eq!(faults(&again), "", "what reads the folder of the test split comes after what makes it");
+    let on_it = again.replace("stage: c, file: test.jsonl}}}}\n", "stage: c, file: x.txt}}}}\n");
+    assert!(faults(&on_it).contains("would train on the test split of `z`"), "{}", faults(&on_it));
 }
 
 #[test]
