@@ -17,7 +17,6 @@ mod learn;
 #[path = "../stage/mod.rs"]
 mod stage;
 
-use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -69,7 +68,7 @@ fn work() -> Result<(), Failure> {
     let tartan = ("tartan".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     say(&Message::Done {
         peak_memory: peak_memory().filter(|_| is_own),
-        versions: BTreeMap::from_iter([tartan].into_iter().chain(torch)),
+        versions: [tartan].into_iter().chain(torch).collect(),
     });
     Ok(())
 }

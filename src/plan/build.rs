@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::checks::check_test_splits;
 use super::outline::{Outline, encoder_files};
 use super::{Input, Node, NodeId, Plan};
-use crate::action::{Action, Export, Fetch, Head, Means, roles};
+use crate::action::{self, Action, Export, Fetch, Head, Means, roles};
 use crate::diag::{Code, Diagnostic};
 use crate::digest::{Digest, Encoding};
 use crate::spec::{Block, CommandBlock, Point, Ref, Remote, Source, Spec, SplitFile, Stages};
@@ -91,11 +91,7 @@ impl<'a> Builder<'a> {
         let action = match block {
             Block::Broken => return None,
             Block::Encoder { folder, action } => {
-                for file in encoder_files(action) {
-                    let path = folder.path.join(file);
-                    let said = format!("{}/{file}", folder.name.trim_end_matches('/'));
-                    inputs.file(file, &path, &said, self.digests);
-                }
+                inputs.encoder(folder, action, self.digests);
                 Action::Encoder(action.clone())
             }
             Block::Tokenize { tokenizer, splits, sample_of, action } => {
@@ -355,6 +351,13 @@ impl Inputs<'_> {
                 self.found.insert(role.to_owned(), input);
             }
             None => self.complete = false,
+        }
+    }
+
+    fn encoder(&mut self, folder: &Source, action: &action::Encoder, digests: &BTreeMap<PathBuf, Digest>) {
+        for file in encoder_files(action) {
+            let said = format!("{}/{file}", folder.name.trim_end_matches('/'));
+            self.file(file, &folder.path.join(file), &said, digests);
         }
     }
 
