@@ -229,7 +229,7 @@ fn steps(arguments: &Arguments) -> Value {
         "mode": "tartan", "method": if meta { "meta" } else { "mt" }, "batch": arguments.batch,
         "accum": arguments.accum, "step_s": round(seconds),
         "tokens_per_step": (texts_per_step * tokens / 2.0).round(), "rss_mb": peak_mb(),
-        "examples_per_s": round(texts_per_step / seconds),
+        "examples_per_s": round(texts_per_step / seconds), "flash": job.layout().flash,
     })
 }
 
@@ -242,7 +242,7 @@ fn evaluate(arguments: &Arguments) -> Value {
     let precision = if arguments.bf16 { Precision::Bf16 } else { Precision::Float32 };
     let encoder = Encoder::new(&world.config, &tensors, &weights::in_precision(&tensors, precision));
     let head = Head::new(&weights::on_device(&weights::make(&specs, 0.02, 0, ""), device), "", 0.0);
-    let layout = Layout::new(&world.config, &world.vocabulary, device, false);
+    let layout = Layout::new(&world.config, &world.vocabulary, device, precision, false);
     let batch = usize::try_from(arguments.batch).unwrap();
     let seconds = (0..arguments.rounds).map(|_| {
         let start = Instant::now();

@@ -2,10 +2,15 @@
 //!
 //! Shapes: T tokens, A attention heads, D features of a head; in a run, N texts of L tokens.
 
-use tch::{Device, Tensor};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::OnceLock;
 
+use tch::{Device, Kind, Tensor};
+
+use super::dispatcher::{self, Argument};
 use super::dropout::Dropout;
-use super::tokens::{Attention, Padding};
+use super::libtorch;
+use super::tokens::{Attention, Padding, Texts};
 
 /// Each token's context, `T×(A·D)`, from queries, keys and values, `T×A×D` each. With `dropout`, each
 /// attention is dropped by its chance.
@@ -14,6 +19,13 @@ pub fn attention(qkv_tad: &[Tensor; 3], among: &Attention, dropout: Option<(&mut
     match among {
         Attention::Runs(runs) => in_runs(qkv_tad, runs, dropout),
         Attention::Padded(padding) => side_by_side(qkv_tad, padding, dropout),
+        Attention::Flash(texts) => {
+            let p = dropout.map_or(0.0, |(_, p)| p);
+            let Some(context_tad) = flash(qkv_tad, texts, p) else {
+                panic!("flash attention failed on a device where it was seen to work")
+            };
+            context_tad.flatten(1, 2)
+        }
     }
 }
 
@@ -48,6 +60,71 @@ fn fused([query, key, value]: &[Tensor; 3], attended: Option<&Tensor>, p: f64) -
     Tensor::scaled_dot_product_attention(query, key, value, attended, p, false, None, false)
 }
 
+/// Flash attention over texts of several lengths as they lie (Dao 2023): each token's context, `T×A×D`. For a GPU,
+/// in bfloat16 or float16, and D a multiple of 8.
+fn flash([query, key, value]: &[Tensor; 3], texts: &Texts, p: f64) -> Option<Tensor> {
+    let (starts, longest) = (Argument::Given(&texts.starts), Argument::Int(texts.longest));
+    let arguments = [
+        Argument::Tensor(query),
+        Argument::Tensor(key),
+        Argument::Tensor(value),
+        starts,
+        starts,
+        longest,
+        longest,
+        Argument::Float(p),
+        // Neither causal nor with a mask to debug by.
+        Argument::Bool(false),
+        Argument::Bool(false),
+        // scale, window_size_left, window_size_right, seqused_k, alibi_slopes
+        Argument::Absent,
+        Argument::Absent,
+        Argument::Absent,
+        Argument::Absent,
+        Argument::Absent,
+    ];
+    dispatcher::call(c"aten::_flash_attention_forward", &arguments, 5)
+}
+
+/// Whether [`Attention::Flash`] can be used on a device for heads of so many features in bfloat16. It is tried once,
+/// for context and gradients, against texts that are padded and masked: it is called by its name, and a libtorch
+/// where it means something else must not train anyone's model.
+pub fn has_flash(device: Device, features: i64) -> bool {
+    static SEEN: OnceLock<bool> = OnceLock::new();
+    let fits = device != Device::Cpu && features % 8 == 0 && features <= 256;
+    fits && *SEEN.get_or_init(|| {
+        let tried = panic::catch_unwind(AssertUnwindSafe(|| flash_agrees(device, features)));
+        tried.unwrap_or_else(|_| {
+            libtorch::take_panic();
+            false
+        })
+    })
+}
+
+fn flash_agrees(device: Device, features: i64) -> bool {
+    let lengths = [3, 7, 7, 60];
+    let values = || {
+        let x = Tensor::randn([77, 2, features], (Kind::Float, device)).to_kind(Kind::BFloat16);
+        x.set_requires_grad(true)
+    };
+    let qkv_tad = [values(), values(), values()];
+    let Attention::Padded(padding) = Attention::padded(&lengths, device) else { return false };
+    let Some(found) = flash(&qkv_tad, &Texts::new(&lengths, device), 0.0) else { return false };
+    let expected = side_by_side(&qkv_tad, &padding, None);
+    let with_gradients = |context: Tensor| {
+        let loss = context.to_kind(Kind::Float).square().sum(Kind::Float);
+        let gradients = Tensor::run_backward(&[loss], &qkv_tad, false, false);
+        std::iter::once(context).chain(gradients).collect::<Vec<_>>()
+    };
+    let far = |(a, b): (&Tensor, &Tensor)| {
+        let [a, b] = [a, b].map(|x| x.to_kind(Kind::Float).flatten(0, -1));
+        ((a - &b).norm() / b.norm()).double_value(&[])
+    };
+    let (found, expected) = (with_gradients(found), with_gradients(expected));
+    // Both round to eight bits on the way.
+    found.iter().zip(&expected).map(far).all(|far| far < 0.03)
+}
+
 fn side_by_side(
     qkv_tad: &[Tensor; 3],
     padding: &Padding,
@@ -61,4 +138,18 @@ fn side_by_side(
     let p = dropout.as_mut().map_or(0.0, |(_, p)| *p);
     let context_nald = fused(&qkv_nald, Some(&padding.attended), p);
     context_nald.transpose(1, 2).flatten(0, 1).flatten(1, 2).index_select(0, &padding.place_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flash_attention_is_for_gpus() {
+        assert!(!has_flash(Device::Cpu, 64));
+        if libtorch::cuda_devices() > 0 {
+            let name = "cuda:0";
+            assert!(has_flash(libtorch::device(name).unwrap(), 64), "{name} has no flash attention");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What there is to train on, and the trainer that it makes: objectives, heads, streams of chance.
 
-use tartan::action::{self, Length, Meta, Precision, Vocabulary, Weights};
+use tartan::action::{self, Length, Meta, Precision, Train, Vocabulary, Weights};
 use tartan::data::batch::Batch;
 use tartan::data::mask::mask;
 use tartan::data::rng;
@@ -87,7 +87,8 @@ impl Job {
 
     /// How texts are laid out.
     pub fn layout(&self) -> Layout {
-        Layout::new(&self.config, &self.vocabulary, self.device, self.settings.attend_pads)
+        let Train { precision, attend_pads, .. } = self.settings;
+        Layout::new(&self.config, &self.vocabulary, self.device, precision, attend_pads)
     }
 
     /// How the weights are learned, where they are.

@@ -11,6 +11,7 @@ pub mod attention;
 pub mod checkpoint;
 pub mod config;
 pub mod dev;
+pub mod dispatcher;
 pub mod dropout;
 pub mod encoder;
 pub mod head;

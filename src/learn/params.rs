@@ -88,9 +88,17 @@ impl Params {
     /// Takes up what a backward pass left in the lower precision, where there is one. To be called after
     /// each: a sum over passes would lose what the precision cannot hold.
     pub fn collect_grad(&mut self) {
-        if let Some(shadow) = &mut self.shadow {
-            let _ = self.grad.g_add_(&shadow.grad);
-            let _ = shadow.grad.zero_();
+        let Some(shadow) = &mut self.shadow else { return };
+        let values = self.grad.size1().unwrap_or(0);
+        // On a CPU a sum over two kinds first makes a copy in one of them. In pieces it stays in the cache.
+        let piece = if self.grad.device() == Device::Cpu { 1 << 18 } else { values.max(1) };
+        let mut start = 0;
+        while start < values {
+            let part = |flat: &Tensor| flat.narrow(0, start, piece.min(values - start));
+            let mut passed = part(&shadow.grad);
+            let _ = part(&self.grad).g_add_(&passed);
+            let _ = passed.zero_();
+            start += piece;
         }
     }
 

@@ -1,10 +1,11 @@
 //! Texts as an encoder reads them: their tokens one after the other, and what attends to what.
 
-use tartan::action::Vocabulary;
+use tartan::action::{Precision, Vocabulary};
 use tartan::data::batch::Batch;
 use tartan::data::split::Split;
 use tch::{Device, Kind, Tensor};
 
+use super::attention::has_flash;
 use super::config::{Config, Family};
 
 /// How texts become an encoder's tokens.
@@ -20,18 +21,27 @@ pub struct Layout {
     pub device: Device,
     /// Tokens that are computed at once: a batch of more is computed in parts, to the same mean.
     pub tokens_at_once: usize,
+    /// Whether attention takes texts as they lie, by a GPU's flash attention.
+    pub flash: bool,
 }
 
 /// The fewest tokens at once that are tried where memory runs out.
 pub const LEAST_TOKENS_AT_ONCE: usize = 512;
 
 impl Layout {
-    /// The layout for an encoder on a device.
-    pub fn new(config: &Config, vocabulary: &Vocabulary, device: Device, attend_pads: bool) -> Self {
+    /// The layout for an encoder that computes in `precision` on a device.
+    pub fn new(
+        config: &Config,
+        vocabulary: &Vocabulary,
+        device: Device,
+        precision: Precision,
+        attend_pads: bool,
+    ) -> Self {
         // What keeps the device busy, and no more. On a CPU more would not be faster, and a token takes about
         // 0.2 MB in six layers of 384.
         let tokens_at_once = if device == Device::Cpu { 4096 } else { 32_768 };
-        Self { family: config.family, pad: vocabulary.pad, attend_pads, device, tokens_at_once }
+        let flash = precision == Precision::Bf16 && has_flash(device, config.hidden / config.heads);
+        Self { family: config.family, pad: vocabulary.pad, attend_pads, device, tokens_at_once, flash }
     }
 
     /// The texts at `indices`, with pads where they are attended to.
@@ -71,6 +81,32 @@ pub enum Attention {
     Runs(Vec<(i64, i64)>),
     /// All texts side by side, padded to the longest.
     Padded(Padding),
+    /// Each as it lies, by a kernel that takes several lengths.
+    Flash(Texts),
+}
+
+/// Where texts begin and end among all tokens.
+#[derive(Debug)]
+pub struct Texts {
+    /// Where each text begins and the last one ends, in tokens, `B+1`, 32-bit.
+    pub starts: Tensor,
+    /// Tokens of the longest.
+    pub longest: i64,
+}
+
+impl Texts {
+    /// Texts of these lengths, one after the other.
+    pub fn new(lengths: &[usize], device: Device) -> Self {
+        let ends = lengths.iter().scan(0, |end, length| {
+            *end += as_i64(*length);
+            Some(*end)
+        });
+        let starts: Vec<i64> = std::iter::once(0).chain(ends).collect();
+        Self {
+            starts: Tensor::from_slice(&starts).to_kind(Kind::Int).to_device(device),
+            longest: as_i64(lengths.iter().copied().max().unwrap_or(0)),
+        }
+    }
 }
 
 /// How tokens are laid out side by side, and back.
@@ -97,13 +133,14 @@ impl Tokens {
             at += length;
         }
         let pad = i64::from(layout.pad);
-        let not_pad = ids.contains(&pad).then(|| to_device(ids).not_equal(pad).unsqueeze(1));
+        let on_device = to_device(ids);
+        let not_pad = ids.contains(&pad).then(|| on_device.not_equal(pad).unsqueeze(1));
         Self {
-            ids: to_device(ids),
+            ids: on_device,
             positions: to_device(&positions(batch, ids, layout)),
             first: to_device(&first),
             not_pad,
-            attention: Attention::of(&batch.lengths, layout.device),
+            attention: Attention::of(&batch.lengths, layout),
         }
     }
 }
@@ -133,13 +170,15 @@ fn positions(batch: &Batch, ids: &[i64], layout: Layout) -> Vec<i64> {
 
 impl Attention {
     /// On the CPU texts of one length are computed together and no pad ever is; a GPU would rather have one
-    /// large piece of work with pads in it than many small ones.
-    fn of(lengths: &[usize], device: Device) -> Self {
+    /// large piece of work, with pads in it where its kernel wants them, than many small ones.
+    fn of(lengths: &[usize], layout: Layout) -> Self {
         let runs = runs(lengths);
-        if device == Device::Cpu || runs.len() <= 1 {
+        if layout.flash {
+            Self::Flash(Texts::new(lengths, layout.device))
+        } else if layout.device == Device::Cpu || runs.len() <= 1 {
             Self::Runs(runs)
         } else {
-            Self::padded(lengths, device)
+            Self::padded(lengths, layout.device)
         }
     }
 
@@ -173,4 +212,16 @@ fn runs(lengths: &[usize]) -> Vec<(i64, i64)> {
 
 fn as_i64(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_begin_where_the_one_before_ends() {
+        let texts = Texts::new(&[2, 2, 5], Device::Cpu);
+        assert_eq!(Vec::<i32>::try_from(&texts.starts).unwrap(), [0, 2, 4, 9]);
+        assert_eq!(texts.longest, 5);
+    }
 }

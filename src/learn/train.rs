@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tartan::action::Metric;
+use tartan::action::{Metric, Precision};
 use tartan::data::batch::Order;
 use tartan::data::split::Split;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::checkpoint::{Checkpoints, State};
 use super::dev::{self, DevTexts};
@@ -170,6 +170,9 @@ pub fn train(
     let micro_steps = usize::try_from(settings.micro_steps.max(1)).unwrap_or(usize::MAX);
 
     let mut run = Run::new(job);
+    if settings.precision == Precision::Bf16 && job.device != Device::Cpu && !run.layout().flash {
+        (listener.note)("flash attention does not work here: attention pads texts to the longest".to_owned());
+    }
     if !run.resume(checkpoints.as_mut(), listener) {
         run.start();
     }

@@ -71,7 +71,7 @@ pub fn run(action: &action::Evaluate, io: &Io<'_>) -> Result<(), Failure> {
     let head = Head::new(&weights::on_device(&trained.tensors, device), "", 0.0);
     let batch = usize::try_from(action.batch).unwrap_or(usize::MAX);
     let total = split.len();
-    let layout = Layout::new(&config, &vocabulary, device, action.attend_pads);
+    let layout = Layout::new(&config, &vocabulary, device, action.precision, action.attend_pads);
     let probabilities = predict(&encoder, &head, &split, batch, layout, &|done| {
         io.progress(Progress {
             phase: "evaluate".to_owned(),
