@@ -10,7 +10,7 @@ use tartan::plan;
 use tartan::spec::Spec;
 
 /// Plans a text as far as it goes. Whatever files it names have the digest of their path.
-pub fn plan_of_text(text: &str) -> Vec<Diagnostic> {
+pub(crate) fn plan_of_text(text: &str) -> Vec<Diagnostic> {
     let (spec, mut diagnostics) = Spec::from_text(Path::new("/nowhere/fuzz/p.yaml"), text, &[]);
     let outline = plan::outline(&spec, &[], &mut diagnostics);
     let digest = |path: &Path| Digest::of(path.as_os_str().as_encoded_bytes());

@@ -88,7 +88,10 @@ fn mutate(mut text: String, other: &str, rng: &mut ChaCha8Rng) -> String {
             0 => text.truncate(from),
             1 => text.replace_range(from..to, ""),
             2 => text.insert_str(from, TOKENS[rng.random_range(0..TOKENS.len())]),
-            3 if to - from < 4096 => text.insert_str(to, &text[from..to].to_owned()),
+            3 if to - from < 4096 => {
+                let copy = text[from..to].to_owned();
+                text.insert_str(to, &copy);
+            }
             4 => {
                 let (c, d) = (cut(other, rng), cut(other, rng));
                 text.replace_range(from..to, &other[c.min(d)..c.max(d)]);

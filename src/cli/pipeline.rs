@@ -61,8 +61,10 @@ pub(super) fn inspect(
 ) -> Result<(Option<Loaded>, Vec<Diagnostic>), Fault> {
     let outline = plan::outline(&spec, targets, &mut diagnostics);
     let files = if has_errors(&diagnostics) { outline.all_files() } else { outline.files() };
+    // An encoder's folder that is not there is told of once, not for each of its files.
+    let mut lost: BTreeSet<&Path> = BTreeSet::new();
     for source in files.values() {
-        if let Some(fault) = unreadable(source) {
+        if let Some(fault) = unreadable(source, &mut lost) {
             diagnostics.push(spec.diagnose(&source.at, fault));
         }
     }
@@ -98,12 +100,27 @@ fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
 }
 
-/// Why a source cannot be read, if it cannot.
-fn unreadable(source: &Source) -> Option<Diagnostic> {
+/// Why a source cannot be read, if it cannot and that has not been said of its folder, which is in `lost` then.
+fn unreadable<'a>(source: &'a Source, lost: &mut BTreeSet<&'a Path>) -> Option<Diagnostic> {
     let shown = source.path.display();
     match std::fs::metadata(&source.path) {
         Ok(meta) if meta.is_file() => None,
-        Ok(_) => Some(Diagnostic::error(Code::NotAFile, format!("`{shown}` is not a file"))),
+        Ok(meta) if meta.is_dir() => {
+            let fault =
+                Diagnostic::error(Code::NotAFile, format!("`{shown}` is a folder, and a file is wanted"));
+            let mut names = names_in(&source.path).unwrap_or_default();
+            names.sort();
+            Some(match names.first() {
+                Some(first) => {
+                    fault.help(format!("name a file in it, such as `{}`", source.path.join(first).display()))
+                }
+                None => fault.help("name a file; the folder is empty"),
+            })
+        }
+        Ok(_) => Some(
+            Diagnostic::error(Code::NotAFile, format!("`{shown}` is not a regular file"))
+                .help("write what it gives to a file first, and name that"),
+        ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let fault = Diagnostic::error(Code::MissingFile, format!("there is no file `{shown}`"));
             // A path given by `--set` is meant from where the user stands as often as not.
@@ -118,14 +135,7 @@ fn unreadable(source: &Source) -> Option<Diagnostic> {
             }
             let folder = source.path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let folder = folder.unwrap_or(Path::new("."));
-            let Ok(entries) = std::fs::read_dir(folder) else {
-                return Some(fault.help(format!(
-                    "there is no folder `{}` either; paths are relative to the pipeline's file",
-                    folder.display()
-                )));
-            };
-            let names: Vec<String> =
-                entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+            let Some(names) = names_in(folder) else { return no_folder(folder, lost) };
             let wanted = source.path.file_name()?.to_string_lossy().into_owned();
             let has = |name: &str| names.iter().any(|found| found == name);
             Some(match nearest(&wanted, names.iter().map(String::as_str)) {
@@ -137,7 +147,11 @@ fn unreadable(source: &Source) -> Option<Diagnostic> {
                     "the folder has no fast tokenizer; \
                      `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)` of transformers writes it",
                 ),
-                Some(near) => fault.help(format!("did you mean `{near}`?")),
+                Some(near) => {
+                    let near =
+                        source.name.strip_suffix(wanted.as_str()).map(|folder| format!("{folder}{near}"));
+                    fault.help(format!("did you mean `{}`?", near.unwrap_or_default()))
+                }
                 None if wanted == "model.safetensors" => fault.help(
                     "the folder has no weights in safetensors; `model.save_pretrained(DIR)` of transformers \
                      writes them, and `random: DIR` draws them anew",
@@ -149,6 +163,29 @@ fn unreadable(source: &Source) -> Option<Diagnostic> {
             Some(Diagnostic::error(Code::UnreadableFile, format!("failed to read `{shown}`: {error}")))
         }
     }
+}
+
+/// A folder that is not there, once.
+fn no_folder<'a>(folder: &'a Path, lost: &mut BTreeSet<&'a Path>) -> Option<Diagnostic> {
+    if !lost.insert(folder) {
+        return None;
+    }
+    let fault = Diagnostic::error(Code::MissingFile, format!("there is no folder `{}`", folder.display()));
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let beside = folder
+        .parent()
+        .map_or(Path::new("."), |around| if around.as_os_str().is_empty() { Path::new(".") } else { around });
+    let names = names_in(beside).unwrap_or_default();
+    Some(match nearest(&name, names.iter().map(String::as_str)) {
+        Some(near) => fault.help(format!("did you mean `{}`?", folder.with_file_name(near).display())),
+        None => fault.help("paths are relative to the pipeline's file"),
+    })
+}
+
+/// The names in a folder, if it can be read.
+fn names_in(folder: &Path) -> Option<Vec<String>> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    Some(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
 }
 
 /// The store's folder: as chosen, else `cache` in the nearest folder upwards from the pipeline that has

@@ -4,6 +4,7 @@
 
 mod code;
 mod json;
+mod nearest;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use unicode_width::UnicodeWidthChar as _;
 
 pub use code::{Code, Example, Page};
 pub use json::json;
+pub use nearest::nearest;
 
 /// A place in a text file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,14 +35,19 @@ impl Place {
     fn at_word(self, word: &str) -> Self {
         let source: Vec<char> = self.source.chars().collect();
         let word: Vec<char> = word.chars().collect();
-        let is_part = |at: Option<usize>| {
-            at.and_then(|at| source.get(at)).is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+        let in_word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+        // Whether a word goes on where it should begin or end.
+        let is_part = |edge: Option<&char>, at: Option<usize>| {
+            in_word(edge) && in_word(at.and_then(|at| source.get(at)))
         };
         let start = self.column.saturating_sub(1).min(source.len());
         let end = (start + self.width).min(source.len());
         let found = source[start..end].windows(word.len().max(1)).position(|window| window == word);
         match found.map(|at| start + at) {
-            Some(at) if !is_part(at.checked_sub(1)) && !is_part(Some(at + word.len())) => {
+            Some(at)
+                if !is_part(word.first(), at.checked_sub(1))
+                    && !is_part(word.last(), Some(at + word.len())) =>
+            {
                 Self { column: at + 1, width: word.len(), ..self }
             }
             _ => self,
@@ -247,16 +254,6 @@ pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.dedup();
 }
 
-/// The candidate nearest to `name` in spelling, if one is near enough to be meant.
-pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1.max(name.len().min(candidate.len()) / 3))
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,12 +317,5 @@ error[T0304]: unknown stage `task-txt`
         }
         assert_eq!(without_query("https://a.example/x?t=1"), "https://a.example/x?…");
         assert_eq!(without_query("https://a.example/x"), "https://a.example/x");
-    }
-
-    #[test]
-    fn suggests_only_what_is_near() {
-        assert_eq!(nearest("task-txt", ["task", "task-text", "dapt"]), Some("task-text"));
-        assert_eq!(nearest("zebra", ["task", "task-text", "dapt"]), None);
-        assert_eq!(nearest("lr", ["epochs", "seed"]), None);
     }
 }

@@ -89,7 +89,7 @@ impl<'a> Builder<'a> {
         let mut means = Means::default();
         let mut deliver_to: Option<&Source> = None;
         let action = match block {
-            Block::Broken => return None,
+            Block::Broken(_) => return None,
             Block::Encoder { folder, action } => {
                 inputs.encoder(folder, action, self.digests);
                 Action::Encoder(action.clone())

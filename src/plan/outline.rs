@@ -54,7 +54,7 @@ impl Wanted {
         }
         matches!(
             (self, block),
-            (_, Block::Broken)
+            (_, Block::Broken(_))
                 | (Self::Maker, _)
                 | (Self::Encoder, Block::Encoder { .. })
                 | (Self::Tokenize, Block::Tokenize { .. })
@@ -72,7 +72,8 @@ type Named<'a> = std::vec::IntoIter<(&'a Ref, Wanted)>;
 /// Every stage a block names, and what it must be.
 pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
     match block {
-        Block::Encoder { .. } | Block::Broken => vec![],
+        Block::Encoder { .. } | Block::Broken(None) => vec![],
+        Block::Broken(Some(read)) => names(read),
         Block::Tokenize { tokenizer, sample_of, .. } => {
             let mut names = vec![(tokenizer, Wanted::Encoder)];
             names.extend(sample_of.iter().map(|of| (of, Wanted::Tokenize)));
@@ -200,6 +201,7 @@ fn block_files(block: &Block) -> Vec<(PathBuf, Source)> {
             });
             command.programs.values().chain(inputs).map(|s| (s.path.clone(), s.clone())).collect()
         }
+        Block::Broken(Some(read)) => block_files(read),
         _ => vec![],
     }
 }
@@ -227,6 +229,13 @@ pub(super) fn unknown(spec: &Spec, name: &str, known: &BTreeSet<&str>) -> Diagno
     }
 }
 
+/// `an `encoder` stage`
+fn a_stage(block: &Block) -> String {
+    let kind = block.kind();
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} `{kind}` stage")
+}
+
 /// Checks that the stages a report names are there at every sweep point, and hold what it shows.
 fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostics: &mut Vec<Diagnostic>) {
     let unknown = |name: &str| unknown(spec, name, known);
@@ -236,15 +245,16 @@ fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostic
             let fault = match block {
                 None => Some(unknown(&stage.stage)),
                 Some(block) if Wanted::LearnWeights.fits(block) => None,
-                Some(other) => Some(Diagnostic::error(
-                    Code::WrongStageKind,
-                    format!(
-                        "this table shows the weights that {} learns, and `{}` is `{}`",
-                        Wanted::LearnWeights.text(),
+                Some(other) => {
+                    let learns = Wanted::LearnWeights.text();
+                    let fault = format!(
+                        "this table shows the weights that {learns} learns, and `{}` is {}",
                         stage.stage,
-                        other.kind()
-                    ),
-                )),
+                        a_stage(other)
+                    );
+                    let fault = Diagnostic::error(Code::WrongStageKind, fault);
+                    Some(fault.help(format!("name {learns}, or show a metric: `metric: STAGE.METRIC`")))
+                }
             };
             fault.map(|fault| (stage, fault))
         }
@@ -272,15 +282,24 @@ fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostic
                         format!("`{}` does not say where its numbers are", stage.stage),
                     )
                     .help("name the JSON file that it writes them to: `metrics: metrics.json`"),
-                    Some(Block::Command(_) | Block::Broken) => return None,
-                    Some(other) => Diagnostic::error(
-                        Code::WrongStageKind,
-                        format!(
-                            "a table shows an `evaluate` or `command` stage, and `{}` is `{}`",
+                    Some(Block::Command(_) | Block::Broken(_)) => return None,
+                    Some(other) => {
+                        let fault = format!(
+                            "a table shows an `evaluate` or `command` stage, and `{}` is {}",
                             stage.stage,
-                            other.kind()
-                        ),
-                    ),
+                            a_stage(other)
+                        );
+                        let evaluates = point.stages.iter().filter(|(_, block)| block.kind() == "evaluate");
+                        let names: Vec<String> =
+                            evaluates.map(|(name, _)| format!("`{name}.{metric}`")).collect();
+                        Diagnostic::error(Code::WrongStageKind, fault).about(&stage.stage).help(
+                            if names.is_empty() {
+                                format!("add an `evaluate` stage that scores `{}`", stage.stage)
+                            } else {
+                                format!("write {}", names.join(" or "))
+                            },
+                        )
+                    }
                 };
                 Some((stage, fault))
             })
@@ -383,20 +402,23 @@ impl<'a> Walk<'a> {
             let what = match &**block {
                 Block::Train { .. } if wanted == Wanted::Classifier => "has no `end_task`".to_owned(),
                 Block::Objective { .. } if wanted == Wanted::EndTask => "is an `mlm` objective".to_owned(),
-                other => format!("is `{}`", other.kind()),
+                other => format!("is {}", a_stage(other)),
             };
             let fault = Diagnostic::error(
                 Code::WrongStageKind,
-                format!("this names {}, and `{name}` {what}", wanted.text()),
+                format!("{} is wanted here, and `{name}` {what}", wanted.text()),
             );
             let fits =
                 self.point.stages.iter().filter(|(_, block)| wanted.fits(block)).map(|(n, _)| n.as_str());
             let fits: Vec<&str> = fits.filter(|name| *name != from).collect();
-            let fault = if fits.is_empty() {
-                fault.help(format!("add {} and name it here", wanted.text()))
-            } else {
-                fault.help(format!("it may be `{}`", fits.join("`, `")))
-            };
+            let fault = fault.help(match (fits.as_slice(), &**block) {
+                ([], Block::Train { .. }) if wanted == Wanted::Classifier => {
+                    format!("give `{name}` an `end_task`, which makes it a classifier")
+                }
+                ([], _) => format!("add {} and name it here", wanted.text()),
+                ([one], _) => format!("did you mean `{one}`?"),
+                (several, _) => format!("it may be `{}`", several.join("` or `")),
+            });
             self.fault(reference, fault);
             return None;
         }
@@ -417,13 +439,19 @@ impl<'a> Walk<'a> {
 
     /// Whether the splits that a block reads are there.
     fn check_splits(&mut self, block: &'a Block) {
-        let (data, at, wanted) = match block {
-            Block::Objective { data, .. } => (data, &data.at, "train"),
-            Block::Tokenize { sample_of: Some(of), .. } => (of, &of.at, "train"),
-            Block::Evaluate { data, split_at, action, .. } => (data, split_at, action.split.as_str()),
+        let (data, at, wanted, why) = match block {
+            Block::Objective { data, .. } => (data, &data.at, "train", "an objective is trained on it"),
+            Block::Tokenize { sample_of: Some(of), .. } => {
+                (of, &of.at, "train", "a sample is a multiple of its size")
+            }
+            Block::Evaluate { data, split_at, action, .. } => {
+                (data, split_at, action.split.as_str(), "it is what would be scored")
+            }
             Block::Train { end_task: Some(end_task), action, .. } if action.learns_weights() => {
                 match self.point.stages.get(&end_task.stage) {
-                    Some(Block::Objective { data, .. }) => (data, &end_task.at, "dev"),
+                    Some(Block::Objective { data, .. }) => {
+                        (data, &end_task.at, "dev", "weights are learned from the end-task's dev split")
+                    }
                     _ => return,
                 }
             }
@@ -434,7 +462,11 @@ impl<'a> Walk<'a> {
             let found: Vec<&str> = splits.keys().map(String::as_str).collect();
             let fault =
                 Diagnostic::error(Code::MissingSplit, format!("`{}` has no split `{wanted}`", data.stage))
-                    .help(format!("its splits are `{}`", found.join("`, `")));
+                    .note(why)
+                    .help(match found.as_slice() {
+                        [one] => format!("its one split is `{one}`"),
+                        several => format!("its splits are `{}`", several.join("` and `")),
+                    });
             let reference = Ref { stage: data.stage.clone(), at: at.clone() };
             self.fault(&reference, fault);
         }

@@ -399,7 +399,7 @@ fn names_that_make_no_sense_are_placed() {
         (
             "init: enc",
             "init: end",
-            "names an `encoder`, `train` or `learn-weights` stage, and `end` is `objective`",
+            "an `encoder`, `train` or `learn-weights` stage is wanted here, and `end` is an `objective` stage",
         ),
         ("init: enc", "init: model", "need each other: model → model"),
         (
@@ -412,7 +412,7 @@ fn names_that_make_no_sense_are_placed() {
             "end_task: ned",
             "did you mean `end`?",
         ),
-        ("data: task, dropout", "data: enc, dropout", "it may be `task`, `text`"),
+        ("data: task, dropout", "data: enc, dropout", "it may be `task` or `text`"),
         ("{train: a.jsonl, dev: b.jsonl, test: c.jsonl}", "{train: a.jsonl}", "`task` has no split `test`"),
         (
             "      model: model\n      data",

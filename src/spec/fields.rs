@@ -2,7 +2,7 @@
 
 use super::vars::{self, Vars};
 use super::yaml::{At, Node};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, nearest};
 
 /// Faults found so far, each with the path to what it is about.
 pub(super) type Faults = Vec<(At, Diagnostic)>;
@@ -100,14 +100,30 @@ impl<'a> Fields<'a> {
 
     /// A number that is none of those wanted; what is no number at all is of the wrong type.
     fn wrong_number(&mut self, at: At, name: &str, wanted: &str, found: &Node) {
-        let fault = format!("`{name}` is {wanted}, not {}", found.what());
-        self.faults.push((at, Diagnostic::error(not_in_range(found), fault)));
+        let fault = if number(found).is_some() {
+            let fault = format!("`{name}` is {wanted}, not `{}`", found.brief());
+            Diagnostic::error(Code::OutOfRange, fault)
+        } else {
+            let fault = format!("`{name}` is {wanted}, not {}", found.what());
+            let fault = Diagnostic::error(Code::WrongType, fault);
+            match found {
+                Node::Text(text) if text.parse::<f64>().is_ok() => fault.help("leave out the quotes"),
+                _ => fault,
+            }
+        };
+        self.faults.push((at, fault));
     }
 
-    /// Reports that a field is missing.
-    pub(super) fn missing(&mut self, name: &str, what: &str) {
-        let at = self.at.on_key();
-        self.faults.push((at, Diagnostic::error(Code::MissingField, format!("`{name}` is missing: {what}"))));
+    /// Reports that a field is missing, unless it is there and wrong, or there under a name like its own, which is
+    /// reported as unknown.
+    pub(super) fn missing(&mut self, name: &'static str, what: &str) {
+        let here = self.at.key(name);
+        let is_wrong = self.faults.iter().any(|(at, _)| at.within(&here));
+        let mut keys = self.block.iter().map(|(key, _)| key.as_str());
+        if !is_wrong && !keys.any(|key| !self.known.contains(&key) && nearest(key, [name]).is_some()) {
+            let fault = Diagnostic::error(Code::MissingField, format!("`{name}` is missing: {what}"));
+            self.faults.push((self.at.on_key(), fault));
+        }
     }
 
     /// A text. A number or truth value counts as the text it is written as.

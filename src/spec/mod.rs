@@ -132,8 +132,9 @@ pub enum Block {
     },
     /// `command`
     Command(Box<CommandBlock>),
-    /// A block with faults, so that naming it is not a fault too.
-    Broken,
+    /// A block with faults, so that naming it is not a fault too; what could be read of it, since the stages that it
+    /// names may be wrong too.
+    Broken(Option<Box<Block>>),
 }
 
 impl Block {
@@ -148,7 +149,7 @@ impl Block {
             Self::Evaluate { .. } => "evaluate",
             Self::Export { .. } => "export",
             Self::Command(_) => "command",
-            Self::Broken => "broken",
+            Self::Broken(_) => "broken",
         }
     }
 }

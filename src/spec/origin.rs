@@ -63,8 +63,8 @@ impl Origins {
         self.said.insert(at.clone(), Origin::CommandLine(words.to_owned()));
     }
 
-    /// The place of what stands at `at`, or of the nearest around it that a text has; none if it came from
-    /// the command line.
+    /// The place of what stands at `at`, or of the nearest around it that a text has, at last of its beginning; none
+    /// if it came from the command line.
     pub(super) fn place(&self, at: &At) -> Option<Place> {
         let mut at = at.clone();
         loop {
@@ -74,7 +74,10 @@ impl Origins {
             if let Some(place) = self.exact(&at) {
                 return Some(place);
             }
-            at = at.around()?;
+            match at.around() {
+                Some(around) => at = around,
+                None => return self.texts.first()?.top(),
+            }
         }
     }
 

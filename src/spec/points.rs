@@ -133,7 +133,7 @@ pub(super) fn read(
     let (names, positions) = in_order(sweep.stages);
     let depends: Vec<Vec<usize>> = sweep.stages.iter().map(|stage| mentions.swept(&stage.node)).collect();
 
-    let broken = Arc::new(Block::Broken);
+    let broken = Arc::new(Block::Broken(None));
     let mut known: Vec<BTreeMap<Vec<usize>, Arc<Block>>> = vec![BTreeMap::new(); sweep.stages.len()];
     let mut points = vec![];
     for (point, ids) in sweep.points.iter().zip(&ids) {
@@ -144,7 +144,10 @@ pub(super) fn read(
             let block = known[index].entry(key).or_insert_with(|| {
                 let before = faults.len();
                 let block = read(node, at, &values.vars, faults);
-                block.filter(|_| faults.len() == before).map_or_else(|| broken.clone(), Arc::new)
+                Arc::new(match block {
+                    Some(block) if faults.len() == before => block,
+                    block => Block::Broken(block.map(Box::new)),
+                })
             });
             blocks[positions[index]] = block.clone();
         }

@@ -126,8 +126,8 @@ fn faults_are_placed_and_say_the_way_out() {
         ("[tapt]", "[tapt, tapt]", "tapt", "named twice"),
         ("over: seed", "over: task", "task", "`task` is both `rows` and `over`"),
         ("[macro_f1, accuracy]", "[]", "[", "nothing would be measured"),
-        ("epochs: 2", "epochs: 99999999999999999999", "9", "beyond 64 bits"),
-        ("epochs: 2", "epochs: !x 2", "!", "a tag"),
+        ("epochs: 2", "epochs: 99999999999999999999", "99999999999999999999", "beyond 64 bits"),
+        ("epochs: 2", "epochs: !x 2", "!x 2", "a tag"),
         ("name: demo", "name: de\u{1b}mo", "\u{1b}", "a control character (U+001B)"),
     ] {
         let text = PIPELINE.replacen(from, to, 1);
@@ -145,7 +145,7 @@ fn all_faults_come_at_once_and_each_only_once() {
     let text = PIPELINE.replace("lr: 1e-3", "lr: fast").replace("max_length: 64", "max_lenght: 64");
     let (spec, diagnostics) = read(&text, &[]);
     assert_eq!(diagnostics.len(), 2, "{}", print(&diagnostics));
-    assert!(matches!(spec.points[0].stages["task"], Block::Broken));
+    assert!(matches!(spec.points[0].stages["task"], Block::Broken(_)));
     assert!(matches!(spec.points[0].stages["test"], Block::Evaluate { .. }));
     // What is there but wrong is not missing too.
     for (from, to) in [("epochs: 2", "steps: -2"), ("end_task: end-task", "end_task: [end-task]")] {
@@ -156,7 +156,7 @@ fn all_faults_come_at_once_and_each_only_once() {
 
 #[test]
 fn a_fault_without_a_place_names_the_file() {
-    for text in ["# nothing yet\n", "vars: 3\n"] {
+    for text in ["# nothing yet\n", ""] {
         let (_, diagnostics) = read(text, &[]);
         assert!(print(&diagnostics).contains("in dir/p.yaml"), "{}", print(&diagnostics));
         assert!(!print(&diagnostics).contains("Option"), "{}", print(&diagnostics));

@@ -9,7 +9,7 @@ use crate::action::{
     self, AdamW, Checkpoint, DevHead, DevHeadFit, GradientAt, Learned, Length, Meta, MetaOptimizer, Metric,
     Precision, Schedule, Similarity, Weights,
 };
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, nearest};
 
 /// Reads a `train` block.
 pub(super) fn train(mut fields: Fields, vars: &Vars, context: &Context) -> Option<Block> {
@@ -22,7 +22,7 @@ pub(super) fn train(mut fields: Fields, vars: &Vars, context: &Context) -> Optio
     let (checkpoint, action) = training(&mut fields, vars, weights);
     fields.finish("a `train` block");
     let Objectives { end_task, auxiliary, .. } = objectives;
-    Some(Block::Train { init: init?, end_task, auxiliary, weights_from, checkpoint, action: action? })
+    Some(Block::Train { init: init?, end_task, auxiliary, weights_from, checkpoint, action })
 }
 
 /// Reads a `learn-weights` block.
@@ -34,13 +34,13 @@ pub(super) fn learn_weights(mut fields: Fields, vars: &Vars, context: &Context) 
     }
     let (node, at) = fields.take("meta").unwrap_or_else(|| (Node::Map(vec![]), fields.at.clone()));
     let (checkpoint, action) = training(&mut fields, vars, Weights::Uniform);
-    let (batch, body) = action.as_ref().map_or((64, ADAMW), |action| (action.batch, action.body));
+    let (batch, body) = (action.batch, action.body);
     let meta = Fields::of(&node, "`meta`", at, vars, fields.faults)
         .map(|fields| meta_fields(fields, vars, &objectives, batch, body));
     fields.finish("a `learn-weights` block");
     let Objectives { end_task, auxiliary, .. } = objectives;
     end_task.as_ref()?;
-    let action = action::Train { weights: Weights::Meta(Box::new(meta?)), ..action? };
+    let action = action::Train { weights: Weights::Meta(Box::new(meta?)), ..action };
     Some(Block::Train { init: init?, end_task, auxiliary, weights_from: None, checkpoint, action })
 }
 
@@ -67,7 +67,8 @@ impl Objectives {
                 let fault = Diagnostic::error(
                     Code::RepeatedObjective,
                     format!("objective `{}` is named twice", objective.stage),
-                );
+                )
+                .help("name it once; if it is to count more, give it a weight under `weights`");
                 fields.fault(objective.at.clone(), fault);
             }
         }
@@ -80,12 +81,8 @@ impl Objectives {
     }
 }
 
-/// The fields that both kinds have. Nothing where it is not said how long to train.
-fn training(
-    fields: &mut Fields,
-    vars: &Vars,
-    weights: Weights,
-) -> (Option<Checkpoint>, Option<action::Train>) {
+/// The fields that both kinds have.
+fn training(fields: &mut Fields, vars: &Vars, weights: Weights) -> (Option<Checkpoint>, action::Train) {
     let length = length(fields);
     let body = AdamW {
         betas: betas(fields).unwrap_or(ADAMW.betas),
@@ -123,7 +120,7 @@ fn training(
         precision: precision(fields),
         seed: fields.count("seed", 0).unwrap_or(0),
     };
-    (checkpoint, length.map(|_| action))
+    (checkpoint, action)
 }
 
 /// `precision: bf16`; float32 where nothing is said.
@@ -281,6 +278,10 @@ fn by_objective(
                 );
                 fields.fault(at.key(name), fault);
             }
+            // A slip of the pen is reported as that.
+            None if given
+                .iter()
+                .any(|(key, _)| !names.contains(&key.as_str()) && nearest(key, [*name]).is_some()) => {}
             None => {
                 let fault = Diagnostic::error(
                     Code::ObjectiveWeights,

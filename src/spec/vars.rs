@@ -32,13 +32,7 @@ pub(super) fn extend(vars: &mut Vars, raw: Vec<(&str, &Node)>, faults: &mut Vec<
             .copied()
             .partition(|(_, node)| !mentions(node).iter().any(|name| names.contains(&name.as_str())));
         if ready.is_empty() {
-            for (name, node) in &waiting {
-                let through = mentions(node).join("`, `");
-                let fault = format!("variable `{name}` is defined by itself, through `{through}`");
-                let fault = Diagnostic::error(Code::CircularVariables, fault)
-                    .help("give one of them a value of its own");
-                faults.push(((*name).to_owned(), fault));
-            }
+            faults.extend(circles(&waiting));
             break;
         }
         for (name, node) in ready {
@@ -51,6 +45,35 @@ pub(super) fn extend(vars: &mut Vars, raw: Vec<(&str, &Node)>, faults: &mut Vec<
         }
         open = waiting;
     }
+}
+
+/// The circles among variables that wait for each other, each told of once, at its first variable. One that only leads
+/// into a circle is sound once that is broken up.
+fn circles(waiting: &[(&str, &Node)]) -> Vec<(String, Diagnostic)> {
+    let next = |of: &str| {
+        let (_, node) = waiting.iter().find(|(name, _)| *name == of)?;
+        mentions(node).into_iter().find_map(|named| waiting.iter().find(|(name, _)| *name == named))
+    };
+    let mut faults: Vec<(String, Diagnostic)> = vec![];
+    let mut seen: Vec<&str> = vec![];
+    for (start, _) in waiting {
+        let mut path: Vec<&str> = vec![];
+        let mut name = *start;
+        while !seen.contains(&name) {
+            seen.push(name);
+            path.push(name);
+            let Some((named, _)) = next(name) else { break };
+            name = named;
+        }
+        let Some(first) = path.iter().position(|known| *known == name) else { continue };
+        let circle = [&path[first..], &[name]].concat();
+        let fault = format!("these variables need each other: {}", circle.join(" → "));
+        let fault = Diagnostic::error(Code::CircularVariables, fault)
+            .about(circle[1])
+            .help("give one of them a value of its own");
+        faults.push((name.to_owned(), fault));
+    }
+    faults
 }
 
 /// A scalar's text with its variables replaced; other nodes are returned as they are. Blocks and lists
@@ -204,7 +227,7 @@ fn split(text: &str) -> Result<Vec<Part>, Box<Diagnostic>> {
         plain.push_str(&rest[..at]);
         let Some(end) = close(&rest[at..]) else {
             let fault = format!("`${{` without its `}}` in `{text}`");
-            let fault = Diagnostic::error(Code::MalformedVariable, fault);
+            let fault = Diagnostic::error(Code::MalformedVariable, fault).about(&rest[at..]);
             return Err(Box::new(fault.help("close it, or write `$${` for a plain `${`")));
         };
         let name = rest[at + 2..at + end].trim();
@@ -331,7 +354,7 @@ mod tests {
         );
         assert_eq!(vars["a"], Node::Text("1/x".into()));
         assert_eq!(vars["g"], Node::Int(1));
-        assert_eq!(faults.len(), 4, "{faults:?}");
-        assert!(faults[0].contains("defined by itself"), "{faults:?}");
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        assert_eq!(faults[0], "these variables need each other: d → e → d");
     }
 }

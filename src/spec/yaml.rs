@@ -4,6 +4,7 @@
 //! text again along the node's path and failing there on purpose, since the parser says where it failed.
 
 mod read;
+mod syntax;
 mod walk;
 
 use std::fmt;
@@ -15,7 +16,7 @@ use serde::de::DeserializeSeed as _;
 
 use crate::diag::{Code, Diagnostic, Place, nearest};
 pub(super) use read::parse_value;
-use read::{Reader, Seen, TAG, TOO_DEEP, TOO_LARGE, TOO_MANY};
+use read::{Reader, Seen};
 use walk::{HERE, Walk};
 
 /// A value of a pipeline file.
@@ -39,6 +40,7 @@ impl Node {
             Self::Bool(_) => format!("`{}`, a truth value", self.brief()),
             Self::Int(_) | Self::Float(_) => format!("`{}`, a number", self.brief()),
             Self::Text(_) => format!("`{}`, a text", self.brief()),
+            Self::List(_) if self.brief().chars().count() <= 40 => format!("`{}`, a list", self.brief()),
             Self::List(_) => "a list".to_owned(),
             Self::Map(_) => "a block of fields".to_owned(),
         }
@@ -236,7 +238,7 @@ impl Text {
             }
             Ok(node) => Some(node),
             Err(error) => {
-                errors.push(self.syntax(&error));
+                errors.push(syntax::fault(self, &error));
                 None
             }
         };
@@ -286,6 +288,13 @@ impl Text {
         self.file.parent().unwrap_or(Path::new(""))
     }
 
+    /// Where the text begins to say something.
+    pub(super) fn top(&self) -> Option<Place> {
+        let says = |line: &str| !line.trim().is_empty() && !line.starts_with(['#', '%', '-']);
+        let line = lines(&self.text).position(says)?;
+        Some(self.place_at(line + 1, 1, true))
+    }
+
     fn find(&self, at: &At, nth: usize) -> Option<Place> {
         if at.steps.is_empty() {
             return None;
@@ -320,68 +329,6 @@ impl Text {
         );
         Some(fault.at(place).help("delete it, or save the file as UTF-8"))
     }
-
-    fn syntax(&self, error: &serde_yaml::Error) -> Diagnostic {
-        let text = error.to_string();
-        // The parser ends its text with the place; ours is said apart.
-        let message = text.split(" at line ").next().unwrap_or(&text);
-        let location = error.location();
-        let mut place = location.map(|at| {
-            let place = self.place_at(at.line(), at.column(), false);
-            Place { width: 1, ..place }
-        });
-        // What the reader refuses comes with the path to it.
-        let ours = [TAG, TOO_LARGE, TOO_DEEP, TOO_MANY].into_iter().find(|ours| message.ends_with(ours));
-        let (code, message, help) = match ours.unwrap_or(message) {
-            TAG => (Code::Tag, TAG.to_owned(), Some("leave the tag out, or put the text into quotes")),
-            TOO_LARGE => {
-                (Code::NumberTooLarge, TOO_LARGE.to_owned(), Some("put it into quotes if it is a name"))
-            }
-            TOO_DEEP | "recursion limit exceeded" => (Code::TooDeep, TOO_DEEP.to_owned(), None),
-            TOO_MANY | "repetition limit exceeded" => {
-                (Code::TooManyNodes, TOO_MANY.to_owned(), Some("use `vars` and `${…}` in place of aliases"))
-            }
-            message if message.contains("more than one document") => {
-                place = self.second_document();
-                let message = "a second document begins, and a file holds one pipeline".to_owned();
-                (Code::SeveralDocuments, message, Some("give each pipeline a file of its own"))
-            }
-            message => {
-                let tab = place.as_ref().and_then(tab_in_indentation);
-                if let (Some(place), Some(column)) = (&mut place, tab) {
-                    place.column = column;
-                    let message = "a tab where YAML wants spaces".to_owned();
-                    (Code::Tab, message, Some("indent with spaces"))
-                } else {
-                    (Code::Syntax, format!("not valid YAML: {message}"), None)
-                }
-            }
-        };
-        let mut fault = Diagnostic::error(code, message);
-        if place.is_none() {
-            fault = fault.note(format!("in {}", self.file.display()));
-        }
-        fault.place = place;
-        fault.help = help.map(str::to_owned);
-        fault
-    }
-
-    /// Where a second document begins.
-    fn second_document(&self) -> Option<Place> {
-        let begins = |line: &str| line == "---" || line.starts_with("--- ");
-        let says = |line: &&str| !line.trim().is_empty() && !line.starts_with(['#', '%']);
-        let first = lines(&self.text).position(|line| says(&line))?;
-        let line = lines(&self.text).skip(first + 1).position(begins)? + first + 1;
-        Some(Place { width: 3, ..self.place_at(line + 1, 1, false) })
-    }
-}
-
-/// The column of a tab that indents the line of a place, or stands at it.
-fn tab_in_indentation(place: &Place) -> Option<usize> {
-    let indents = |c: &char| c.is_whitespace() || *c == '-';
-    let tab = place.source.chars().take_while(indents).position(|c| c == '\t');
-    let at = place.source.chars().nth(place.column.saturating_sub(1));
-    tab.map(|at| at + 1).or_else(|| (at == Some('\t')).then_some(place.column))
 }
 
 /// Why a pipeline's file cannot be read, and which file may be meant.
@@ -390,7 +337,9 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {
     let names = |folder: &Path| -> Vec<String> {
         let entries = std::fs::read_dir(folder).into_iter().flatten();
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut names: Vec<String> = names.filter(|name| name.ends_with(".yaml")).collect();
+        let mut names: Vec<String> = names
+            .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "yaml"))
+            .collect();
         names.sort();
         names
     };
@@ -416,18 +365,18 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {
 
 /// What is wrong with a file that is UTF-8 up to a byte.
 fn not_utf8(file: &Path, bytes: &[u8], up_to: usize) -> Diagnostic {
+    if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = bytes {
+        let fault = format!("`{}` is UTF-16, and a pipeline is UTF-8", file.display());
+        return Diagnostic::error(Code::NotUtf8, fault).help("save the file as UTF-8");
+    }
     let start = bytes[..up_to].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    let line = bytes[..up_to].iter().filter(|b| **b == b'\n').count() + 1;
+    let line = bytes[..up_to].split(|b| *b == b'\n').count();
     let column = String::from_utf8_lossy(&bytes[start..up_to]).chars().count() + 1;
     let source = bytes[start..].split(|b| *b == b'\n').next().unwrap_or_default();
     let source = String::from_utf8_lossy(source).trim_end_matches('\r').to_owned();
     let fault =
         Diagnostic::error(Code::NotUtf8, format!("a byte that is not UTF-8 (0x{:02X})", bytes[up_to]));
-    let help = match bytes {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "the file is UTF-16: save it as UTF-8",
-        _ => "save the file as UTF-8",
-    };
-    fault.at(Place { file: file.to_owned(), line, column, width: 1, source }).help(help)
+    fault.at(Place { file: file.to_owned(), line, column, width: 1, source }).help("save the file as UTF-8")
 }
 
 /// The lines of a text, broken where the parser breaks them.
@@ -452,7 +401,7 @@ fn width(before: &[char], rest: &[char], of_key: bool) -> usize {
     if let Some(quote @ ('"' | '\'')) = rest.first() {
         return quoted_width(rest, *quote);
     }
-    if rest.first().is_some_and(|c| matches!(c, '[' | '{')) {
+    if matches!(rest, ['[' | '{' | '|' | '>', ..] | ['-', ' ', ..]) {
         return 1;
     }
     let count = |chars: &[char], set: &str| chars.iter().filter(|c| set.contains(**c)).count();
@@ -463,9 +412,8 @@ fn width(before: &[char], rest: &[char], of_key: bool) -> usize {
     while end < rest.len() {
         match rest[end] {
             '{' | '[' => depth += 1,
-            '}' | ']' if depth == 0 && in_brackets => break,
+            '}' | ']' | ',' if depth == 0 && in_brackets => break,
             '}' | ']' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 && in_brackets => break,
             ':' if rest.get(end + 1).is_none_or(|c| c.is_whitespace()) => break,
             '#' if end > 0 && rest[end - 1].is_whitespace() && !of_key => break,
             _ => {}
@@ -565,7 +513,7 @@ stages:
     fn broken_text_is_placed() {
         let mut errors = vec![];
         assert!(Text::new(Path::new("p.yaml"), "a: [1, 2\nb: 3\n").parse(&mut errors).is_none());
-        assert!(errors[0].message.starts_with("not valid YAML"), "{}", errors[0]);
-        assert!(errors[0].place.is_some());
+        let place = errors[0].place.as_ref().map(|place| (place.line, place.column));
+        assert_eq!((errors[0].message.as_str(), place), ("this `[` is not closed", Some((1, 4))));
     }
 }
