@@ -84,8 +84,11 @@ pub(super) fn read(file: &Path, text: Text, overrides: &Overrides) -> (Spec, Vec
 
 /// `tartan` does not say a version that can be read.
 pub(super) fn wrong_format(said: &Node) -> Diagnostic {
-    Diagnostic::error(Code::FormatVersion, format!("this program reads format {FORMAT}, not `{}`", said.brief()))
-        .help(format!("write `tartan: {FORMAT}`, or use the program the file was written for"))
+    Diagnostic::error(
+        Code::FormatVersion,
+        format!("this program reads format {FORMAT}, not `{}`", said.brief()),
+    )
+    .help(format!("write `tartan: {FORMAT}`, or use the program the file was written for"))
 }
 
 impl Spec {
