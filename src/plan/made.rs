@@ -49,7 +49,7 @@ pub(super) fn outputs(block: &Block) -> Vec<String> {
             &[roles::CONFIG, roles::WEIGHTS, roles::TOKENIZER, roles::TOKENIZER_CONFIG, roles::SPECIAL_TOKENS]
         }
         Block::Command(command) => return command.action.outputs.iter().cloned().collect(),
-        Block::Broken => &[],
+        Block::Broken(_) => &[],
     };
     names.iter().map(|name| (*name).to_owned()).collect()
 }
