@@ -10,6 +10,7 @@
 //! stage reads or writes has a fixed name, its *role*; [`roles`] lists them.
 
 mod command;
+mod tokenize;
 mod training;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 pub use command::{Command, Means, PARAMS};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+pub use tokenize::{Deduplicate, Format, Part, Sample, Tokenize};
 pub use training::{
     AdamW, Checkpoint, DevHead, DevHeadFit, GradientAt, Learned, Length, Meta, MetaOptimizer, Precision,
     Schedule, Similarity, Train, Weights,
@@ -278,65 +280,6 @@ pub struct Encoder {
     pub seed: u64,
 }
 
-/// How a source file holds its texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// A JSON object a line.
-    Jsonl,
-    /// A text a line.
-    Lines,
-}
-
-/// How many of a split's texts to take, drawn without replacement from the seed. A smaller sample with
-/// the same seed is part of a larger one.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sample {
-    /// So many texts.
-    Count(u64),
-    /// So large a part of the texts, above 0 and at most 1.
-    Fraction(f64),
-    /// So many times the number of texts in the train split of another stage.
-    Times(f64),
-}
-
-/// `tokenize`. Reads `tokenizer.json`, `vocabulary.json`, `source/SPLIT` for each split, and
-/// `sample/sizes.json` where the sample is a multiple. Writes `SPLIT.safetensors` for each split,
-/// `labels.json`, `sizes.json` and `stats.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Tokenize {
-    /// The splits (`train`, `dev`, `test`) and how each one's file is read.
-    pub splits: BTreeMap<String, Format>,
-    /// The JSON field that holds the text.
-    #[serde(default = "Tokenize::default_text", skip_serializing_if = "is_default_text")]
-    pub text: String,
-    /// The JSON field that holds the label. Absent: `label`, if the records have it.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub label: Option<String>,
-    /// The most tokens of a text, special tokens included.
-    #[serde(default = "Tokenize::default_max_length", skip_serializing_if = "is_default_max_length")]
-    pub max_length: u32,
-    /// How many of the train split's texts to take; other splits are never sampled.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub sample: Option<Sample>,
-    /// Seeds the sample.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub seed: u64,
-}
-
-impl Tokenize {
-    /// `text`.
-    pub fn default_text() -> String {
-        "text".to_owned()
-    }
-
-    /// 512 tokens.
-    pub fn default_max_length() -> u32 {
-        512
-    }
-}
-
 /// `objective`. Reads `data/sizes.json`, `data/labels.json` and `data/vocabulary.json`. Writes
 /// `objective.json`, an [`ObjectiveFile`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -512,6 +455,14 @@ pub mod roles {
     /// What the roles of a command's files begin with.
     pub const INPUTS: &str = "inputs/";
 
+    /// A file of a split: the only one, or one of several, at its place among them.
+    pub fn source(split: &str, file: Option<usize>) -> String {
+        match file {
+            None => format!("source/{split}"),
+            Some(place) => format!("source/{split}.{place:05}"),
+        }
+    }
+
     /// The tokens of a split.
     pub fn split(name: &str) -> String {
         format!("{name}.safetensors")
@@ -520,15 +471,6 @@ pub mod roles {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-fn is_default_text(value: &String) -> bool {
-    *value == Tokenize::default_text()
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_default_max_length(value: &u32) -> bool {
-    *value == Tokenize::default_max_length()
 }
 
 #[expect(

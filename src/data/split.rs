@@ -1,9 +1,8 @@
 //! A tokenised split: what `SPLIT.safetensors` holds.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::io::{self, Write};
 
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 
 /// The tokens of a split's texts, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +23,9 @@ pub enum SplitError {
     /// Not safetensors.
     #[error("not a safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] io::Error),
     /// Safetensors of something else, or cut.
     #[error("not a tokenised split: {0}")]
     Content(String),
@@ -59,18 +61,40 @@ impl Split {
         part
     }
 
-    /// The bytes of `SPLIT.safetensors`: the same split gives the same bytes.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, SplitError> {
-        let tensors = [
-            ("ids", Array::of(Dtype::I32, self.ids.iter().flat_map(|v| v.to_le_bytes()).collect())),
-            ("labels", Array::of(Dtype::I32, self.labels.iter().flat_map(|v| v.to_le_bytes()).collect())),
-            ("offsets", Array::of(Dtype::I64, self.offsets.iter().flat_map(|v| v.to_le_bytes()).collect())),
-            ("rows", Array::of(Dtype::I64, self.rows.iter().flat_map(|v| v.to_le_bytes()).collect())),
+    /// Writes `SPLIT.safetensors`: the same split gives the same bytes.
+    pub fn write(&self, to: &mut dyn Write) -> io::Result<()> {
+        // The order of the `safetensors` crate: large elements first, then by name.
+        let lists = [
+            ("offsets", Dtype::I64, self.offsets.len()),
+            ("rows", Dtype::I64, self.rows.len()),
+            ("ids", Dtype::I32, self.ids.len()),
+            ("labels", Dtype::I32, self.labels.len()),
         ];
-        Ok(safetensors::serialize(tensors, None::<HashMap<String, String>>)?)
+        let mut end = 0;
+        let infos = lists.map(|(name, dtype, length)| {
+            let start = end;
+            end += length * dtype.bitsize() / 8;
+            (name.to_owned(), TensorInfo { dtype, shape: vec![length], data_offsets: (start, end) })
+        });
+        let mut header = serde_json::to_vec(&Metadata::new(None, infos.into()).map_err(io::Error::other)?)?;
+        header.resize(header.len().next_multiple_of(8), b' ');
+        to.write_all(&(header.len() as u64).to_le_bytes())?;
+        to.write_all(&header)?;
+        put(to, &self.offsets, i64::to_le_bytes)?;
+        put(to, &self.rows, i64::to_le_bytes)?;
+        put(to, &self.ids, i32::to_le_bytes)?;
+        put(to, &self.labels, i32::to_le_bytes)?;
+        to.flush()
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote, and checks that it hangs together.
+    /// The bytes that [`write`](Self::write) writes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, SplitError> {
+        let mut bytes = vec![];
+        self.write(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads what [`write`](Self::write) wrote, and checks that it hangs together.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SplitError> {
         let file = SafeTensors::deserialize(bytes)?;
         let i32s = |name: &str| -> Result<Vec<i32>, SplitError> {
@@ -102,35 +126,17 @@ fn raw<'a>(file: &SafeTensors<'a>, name: &str, dtype: Dtype) -> Result<&'a [u8],
     Ok(view.data())
 }
 
-struct Array {
-    dtype: Dtype,
-    shape: [usize; 1],
-    bytes: Vec<u8>,
-}
-
-impl Array {
-    fn of(dtype: Dtype, bytes: Vec<u8>) -> Self {
-        Self { dtype, shape: [bytes.len() * 8 / dtype.bitsize()], bytes }
-    }
-}
-
-impl View for Array {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
+/// Writes numbers, some thousand at a time.
+fn put<T: Copy, const N: usize>(to: &mut dyn Write, values: &[T], bytes: fn(T) -> [u8; N]) -> io::Result<()> {
+    values
+        .chunks(1 << 14)
+        .try_for_each(|some| to.write_all(&some.iter().flat_map(|value| bytes(*value)).collect::<Vec<u8>>()))
 }
 
 #[cfg(test)]
 mod tests {
+    use safetensors::tensor::TensorView;
+
     use super::*;
 
     fn sample() -> Split {
@@ -144,6 +150,28 @@ mod tests {
         assert_eq!(Split::from_bytes(&bytes).expect("split"), split);
         assert_eq!(split.to_bytes().expect("bytes"), bytes);
         assert_eq!(split.text(1), [1, 2]);
+    }
+
+    #[test]
+    fn is_what_the_safetensors_crate_writes() {
+        let Split { ids, offsets, labels, rows } = sample();
+        let bytes4 = |values: &[i32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let bytes8 = |values: &[i64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let (ids, labels, offsets, rows) = (bytes4(&ids), bytes4(&labels), bytes8(&offsets), bytes8(&rows));
+        let view = |dtype: Dtype, bytes| {
+            let length = <[u8]>::len(bytes) * 8 / dtype.bitsize();
+            TensorView::new(dtype, vec![length], bytes).expect("a tensor")
+        };
+        let tensors = [
+            ("ids", view(Dtype::I32, &ids)),
+            ("labels", view(Dtype::I32, &labels)),
+            ("offsets", view(Dtype::I64, &offsets)),
+            ("rows", view(Dtype::I64, &rows)),
+        ];
+        assert_eq!(
+            sample().to_bytes().expect("bytes"),
+            safetensors::serialize(tensors, None).expect("bytes")
+        );
     }
 
     #[test]

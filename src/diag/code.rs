@@ -118,6 +118,9 @@ codes! {
     DigestFile = "T0508": "a digest file that cannot be used",
     ExportClash = "T0509": "two results in one folder",
     ExportOverwrites = "T0510": "an export over what the pipeline reads",
+    NoMatch = "T0511": "a pattern that matches no file",
+    BadPattern = "T0512": "a pattern of files that cannot be used",
+    MixedFormats = "T0513": "a split's files in several formats",
 
     // Included files and profiles.
     CircularInclude = "T0601": "files that include each other",
@@ -125,6 +128,16 @@ codes! {
     NotToInclude = "T0603": "a field that a file to include cannot have",
     SaidTwice = "T0604": "a name that two included files have",
     UnknownProfile = "T0605": "an unknown profile",
+
+    // Texts and labels.
+    EmptySplit = "T0611": "a split without a text",
+    UnknownLabels = "T0612": "labels that train lacks",
+    SharedTexts = "T0613": "texts that two splits share",
+    NoLabels = "T0614": "a split without labels",
+    BadParts = "T0615": "parts that leave nothing for train",
+    CutTexts = "T0616": "texts that are cut",
+    SampleTooLarge = "T0617": "a sample of more than there is",
+    BrokenTexts = "T0618": "a file that is not what its format says",
 
     // Tables and figures.
     NotAMetric = "T0701": "a `metric` that does not say whose",

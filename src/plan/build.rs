@@ -97,8 +97,12 @@ impl<'a> Builder<'a> {
             Block::Tokenize { tokenizer, splits, sample_of, action } => {
                 inputs.output(roles::TOKENIZER, tokenizer, roles::TOKENIZER);
                 inputs.output(roles::VOCABULARY, tokenizer, roles::VOCABULARY);
-                for (split, file) in splits {
-                    self.source(index, &format!("source/{split}"), file, &mut inputs);
+                for (split, source) in splits {
+                    let files = source.files();
+                    for (place, file) in files.iter().enumerate() {
+                        let place = (files.len() > 1).then_some(place);
+                        self.source(index, &roles::source(split, place), file, &mut inputs);
+                    }
                 }
                 if let Some(of) = sample_of {
                     inputs.output("sample/sizes.json", of, roles::SIZES);

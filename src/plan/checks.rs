@@ -9,7 +9,7 @@ use super::outline::{Outline, names, outline};
 use crate::action::{Objective, Pin};
 use crate::diag::{Code, Diagnostic, without_query};
 use crate::digest::Digest;
-use crate::spec::{At, Block, Point, Ref, Source, Spec, SplitFile};
+use crate::spec::{At, Block, Point, Ref, Source, Spec, SplitFile, SplitSource};
 
 /// What an encoder's files say of it. What they do not say is not checked before the worker reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -194,11 +194,11 @@ pub(super) fn check_test_splits(
     for (point, needed) in outline.points() {
         let mut tests: BTreeMap<Content, (&str, &SplitFile)> = BTreeMap::new();
         for &(name, block) in &needed {
-            if let Block::Tokenize { splits, .. } = block
-                && let Some(file) = splits.get("test")
-                && let Some(content) = Content::of(file, digests)
-            {
-                tests.entry(content).or_insert((name, file));
+            let Block::Tokenize { splits, .. } = block else { continue };
+            for file in splits.get("test").map(SplitSource::files).unwrap_or_default() {
+                if let Some(content) = Content::of(file, digests) {
+                    tests.entry(content).or_insert((name, file));
+                }
             }
         }
         if tests.is_empty() {
@@ -218,17 +218,18 @@ pub(super) fn check_test_splits(
                     continue;
                 };
                 let Some(Block::Tokenize { splits, .. }) = point.stages.get(&data.stage) else { continue };
-                let Some(file) = splits.get(split) else { continue };
-                if let Some((made, fault)) = seen.fault(name, file) {
+                let files = splits.get(split).map(SplitSource::files).unwrap_or_default();
+                if let Some((made, fault)) = files.iter().find_map(|file| seen.fault(name, file)) {
                     if told.insert((&data.stage, split)) {
                         diagnostics.push(spec.diagnose(&made.at, fault));
                     }
                     continue;
                 }
-                let Some((tested, test)) = Content::of(file, digests).and_then(|content| tests.get(&content))
-                else {
-                    continue;
-                };
+                let found = files.iter().find_map(|file| {
+                    let test = tests.get(&Content::of(file, digests)?)?;
+                    Some((file, *test))
+                });
+                let Some((file, (tested, test))) = found else { continue };
                 if told.insert((&data.stage, split)) {
                     let fault = of_test_split(
                         spec,

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 use crate::action::roles;
 use crate::diag::{Code, Diagnostic};
-use crate::spec::{Block, Made, Point, SplitFile};
+use crate::spec::{Block, Made, Point, SplitFile, SplitSource};
 
 const TEST: &str = "test";
 
 /// Every file that a block names by its stage.
 pub(super) fn named(block: &Block) -> Vec<&Made> {
     let files: Vec<&SplitFile> = match block {
-        Block::Tokenize { splits, .. } => splits.values().collect(),
+        Block::Tokenize { splits, .. } => splits.values().flat_map(SplitSource::files).collect(),
         Block::Command(command) => command.inputs.values().collect(),
         _ => vec![],
     };

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::{made, targets};
 use crate::action::{self, Metric};
 use crate::diag::{Code, Diagnostic};
-use crate::spec::{Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile, names_many};
+use crate::spec::{
+    Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile, SplitSource, names_many,
+};
 
 /// The stages to have, point by point.
 pub struct Outline<'a> {
@@ -188,6 +190,7 @@ fn block_files(block: &Block) -> Vec<(PathBuf, Source)> {
             .collect(),
         Block::Tokenize { splits, .. } => splits
             .values()
+            .flat_map(SplitSource::files)
             .filter_map(|file| match file {
                 SplitFile::Local(source) => Some((source.path.clone(), source.clone())),
                 // Its digest is pinned, and its bytes are for whoever reads them.

@@ -518,3 +518,44 @@ fn a_remote_file_is_a_node_of_its_digest_whatever_its_url() {
     assert_eq!(names(&alike)[1..3], [named(2), named(1)]);
     assert_eq!(names(&sound(&text(&file("https://x.txt", 1), "y.txt")))[1], "fetch x.txt/");
 }
+
+#[test]
+fn what_chooses_texts_is_in_the_key_and_names_of_files_are_not() {
+    let key = |splits: &str, fields: &str| {
+        let text = format!(
+            "tartan: 1\nstages:\n  e: {{encoder: {{from: e}}}}\n  t: {{tokenize: {{tokenizer: e, splits: {splits}{fields}}}}}\n"
+        );
+        keys(&sound(&text))["t"]
+    };
+    let parts = "{train: a.csv, dev: 0.1}";
+    let mut seen = vec![key(parts, "")];
+    for (splits, fields) in [
+        ("{train: a.csv, dev: 0.2}", ""),
+        ("{train: a.csv, dev: 10}", ""),
+        ("{train: a.csv, test: 0.1}", ""),
+        ("{train: a.tsv, dev: 0.1}", ""),
+        ("{train: [a.csv, b.csv], dev: 0.1}", ""),
+        ("{train: [b.csv, a.csv], dev: 0.1}", ""),
+        (parts, ", split_seed: 1"),
+        (parts, ", stratify: false"),
+        (parts, ", text: [text, body]"),
+        (parts, ", text: [text, body], join: \"\\n\""),
+        (parts, ", label_map: {a: b}"),
+        (parts, ", label_map: {a: null, b: b}"),
+        (parts, ", quotes: false"),
+        (parts, ", deduplicate: true"),
+        (parts, ", deduplicate: across"),
+        (parts, ", strict: true"),
+    ] {
+        let key = key(splits, fields);
+        assert!(!seen.contains(&key), "{splits}{fields}");
+        seen.push(key);
+    }
+    for same in [
+        "",
+        ", format: csv",
+        ", split_seed: 0, stratify: true, quotes: true, deduplicate: false, strict: false",
+    ] {
+        assert_eq!(key("{train: [a.csv], dev: 0.1}", same), seen[0], "{same}");
+    }
+}

@@ -51,12 +51,10 @@ pub type Records = BTreeMap<NodeId, Artifacts>;
 /// tokenizers of their own compare.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Texts {
-    /// The split's file.
-    file: SplitOf,
-    /// The field that holds the text.
-    text: String,
-    /// The field that holds the label, where it is said.
-    label: Option<String>,
+    /// The files.
+    files: Vec<SplitOf>,
+    /// What is read of them, as the canonical JSON of the parameters that choose it.
+    read: String,
 }
 
 /// What is known of a split's file before it is there.
@@ -69,7 +67,7 @@ enum SplitOf {
 }
 
 impl Texts {
-    /// What an evaluate stage scores: the file of its split, as its tokenize stage reads it. A command scores what
+    /// What an evaluate stage scores: the files of its split, as its tokenize stage reads them. A command scores what
     /// the evaluate stages score that it reads, if they all score the same.
     pub(super) fn of(plan: &Plan, scored: NodeId) -> Option<Self> {
         let node = plan.node(scored);
@@ -88,22 +86,29 @@ impl Texts {
             return None;
         };
         let tokens = plan.node(*tokens);
-        let Action::Tokenize(read) = &tokens.action else { return None };
-        let file = match tokens.inputs.get(&format!("source/{split}"))? {
-            Input::File { digest, .. } => SplitOf::Pinned(Pin::Blake3(*digest)),
-            Input::Output { node, file } => match &plan.node(*node).action {
+        let Action::Tokenize(params) = &tokens.action else { return None };
+        let depends = params.split_depends_on(split);
+        let files = tokens.inputs.iter().filter(|(role, _)| {
+            depends.iter().any(|split| {
+                role.strip_prefix(&roles::source(split, None))
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        });
+        let files = files.map(|(_, input)| match input {
+            Input::File { digest, .. } => Some(SplitOf::Pinned(Pin::Blake3(*digest))),
+            Input::Output { node, file } => Some(match &plan.node(*node).action {
                 Action::Fetch(fetch) => SplitOf::Pinned(fetch.pin.clone()),
                 _ => SplitOf::Made(*node, file.clone()),
-            },
-            Input::Folder { .. } => return None,
-        };
-        Some(Self { file, text: read.text.clone(), label: read.label.clone() })
+            }),
+            Input::Folder { .. } => None,
+        });
+        Some(Self { files: files.collect::<Option<_>>()?, read: params.choosing(split).to_string() })
     }
 
     /// The texts of a file of this digest.
     #[cfg(test)]
     pub(super) fn of_file(digest: Digest) -> Self {
-        Self { file: SplitOf::Pinned(Pin::Blake3(digest)), text: "text".to_owned(), label: None }
+        Self { files: vec![SplitOf::Pinned(Pin::Blake3(digest))], read: String::new() }
     }
 }
 

@@ -1,16 +1,16 @@
 //! The kinds of stages: the fields of each, their types, ranges and defaults.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod tokenize;
 
 use super::digests::Pins;
-use super::fields::{Faults, Fields, Range, list, not_in_range, whole};
+use super::fields::{Faults, Fields, Range, list};
+use super::globs::Globs;
 use super::loops::Loops;
 use super::origin::Origins;
 use super::vars::Vars;
 use super::yaml::{At, Node};
-use super::{Block, Ref, Source, SplitFile, command, splits, training};
-use crate::action::{self, Encoder, Format, Metric, Sample, Tokenize};
+use super::{Block, Ref, Source, command, training};
+use crate::action::{self, Encoder, Metric};
 use crate::diag::{Code, Diagnostic};
 
 const KINDS: [&str; 8] =
@@ -23,6 +23,8 @@ pub(super) struct Context<'a> {
     pub(super) origins: &'a Origins,
     /// What remote files must hash to.
     pub(super) pins: &'a Pins,
+    /// What patterns of files match.
+    pub(super) globs: &'a Globs,
     /// The stages that a loop's name stands for in a list.
     pub(super) loops: &'a Loops,
 }
@@ -72,7 +74,7 @@ pub(super) fn read(
     let fields = Fields::of(body, &what, at_kind, vars, faults)?;
     match *name {
         "encoder" => encoder(fields, context),
-        "tokenize" => tokenize(fields, context),
+        "tokenize" => tokenize::read(fields, context),
         "objective" => objective(fields, vars),
         "train" => training::train(fields, vars, context),
         "learn-weights" => training::learn_weights(fields, vars, context),
@@ -108,114 +110,6 @@ fn encoder(mut fields: Fields, context: &Context) -> Option<Block> {
     }
     fields.finish("an `encoder` block");
     Some(Block::Encoder { folder: source?, action: Encoder { random: is_random, seed } })
-}
-
-fn tokenize(mut fields: Fields, context: &Context) -> Option<Block> {
-    let tokenizer = required_ref(&mut fields, "tokenizer", "the encoder stage whose tokenizer is used");
-    let format =
-        fields.word("format", &[("jsonl", Some(Format::Jsonl)), ("lines", Some(Format::Lines))]).flatten();
-    let text = fields.text("text").map_or_else(Tokenize::default_text, |(text, _)| text);
-    let label = fields.text("label").map(|(label, _)| label);
-    let max_length = match fields.count("max_length", 3) {
-        Some(length) => u32::try_from(length).unwrap_or(u32::MAX),
-        None => Tokenize::default_max_length(),
-    };
-    let seed = fields.count("seed", 0).unwrap_or(0);
-    let (sample, sample_of) = sample(&mut fields);
-
-    let mut sources = BTreeMap::new();
-    let mut formats = BTreeMap::new();
-    match fields.take("splits") {
-        Some((Node::Map(splits), at)) if !splits.is_empty() => {
-            for (split, node) in splits {
-                let at = at.key(&split);
-                if fields.one_of(&split, "split", &SPLITS, at.on_key()).is_none() {
-                    continue;
-                }
-                let Some(file) = splits::read(&split, &node, &at, context, fields.faults) else {
-                    continue;
-                };
-                if let SplitFile::Made(made) = &file
-                    && made.is_folder()
-                {
-                    let what = "a split is one file of those that the stage makes";
-                    let fault = if made.file.is_empty() {
-                        Diagnostic::error(Code::MissingField, format!("`file` is missing: {what}"))
-                    } else {
-                        Diagnostic::error(Code::NotMade, format!("`{}` is a folder, and {what}", made.file))
-                    };
-                    let stage = &made.stage.stage;
-                    fields.fault(made.at.clone(), fault.help(format!("write `{{stage: {stage}, file: …}}`")));
-                    continue;
-                }
-                let name = splits::name(&file);
-                let Some(format) = format.or_else(|| format_of(name)) else {
-                    let fault = Diagnostic::error(
-                        Code::UnknownFormat,
-                        format!("the format of `{name}` is not known from its name"),
-                    )
-                    .help("say `format: jsonl` or `format: lines`, or name the file `.jsonl` or `.txt`");
-                    fields.fault(at, fault);
-                    continue;
-                };
-                formats.insert(split.clone(), format);
-                sources.insert(split, file);
-            }
-        }
-        Some((other, at)) => {
-            let fault = Diagnostic::error(
-                Code::WrongType,
-                format!("`splits` is a block of files, not {}", other.what()),
-            )
-            .help("write `splits: {train: data/train.jsonl, dev: data/dev.jsonl}`");
-            fields.fault(at, fault);
-        }
-        None => fields.missing("splits", "the files of `train`, `dev` and `test`"),
-    }
-    fields.finish("a `tokenize` block");
-    let action = Tokenize { splits: formats, text, label, max_length, sample, seed };
-    Some(Block::Tokenize { tokenizer: tokenizer?, splits: sources, sample_of, action })
-}
-
-fn format_of(name: &str) -> Option<Format> {
-    let extension = Path::new(name).extension()?.to_str()?;
-    match extension {
-        "jsonl" | "ndjson" => Some(Format::Jsonl),
-        "txt" => Some(Format::Lines),
-        _ => None,
-    }
-}
-
-/// `sample: 500`, `sample: 0.1`, `sample: 10x task`.
-fn sample(fields: &mut Fields) -> (Option<Sample>, Option<Ref>) {
-    let Some((node, at)) = fields.take("sample") else { return (None, None) };
-    if let Node::Int(_) = node
-        && let Some(count) = whole(&node).filter(|count| *count > 0)
-    {
-        return (Some(Sample::Count(count)), None);
-    }
-    if let Node::Float(part) = node
-        && part > 0.0
-        && part <= 1.0
-    {
-        return (Some(Sample::Fraction(part)), None);
-    }
-    if let Node::Text(text) = &node
-        && let Some((times, stage)) = text.split_once('x')
-        && let Ok(times) = times.trim().parse::<f64>()
-        && times > 0.0
-        && times.is_finite()
-        && stage.starts_with(' ')
-        && !stage.trim().is_empty()
-    {
-        let of = Ref { stage: stage.trim().to_owned(), at };
-        return (Some(Sample::Times(times)), Some(of));
-    }
-    let fault = Diagnostic::error(not_in_range(&node), format!("`sample` is not {}", node.what())).help(
-        "write a number of texts (`500`), a part of them (`0.1`), or a multiple of a stage's train split (`10x task`)",
-    );
-    fields.fault(at, fault);
-    (None, None)
 }
 
 fn objective(mut fields: Fields, vars: &Vars) -> Option<Block> {

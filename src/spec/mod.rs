@@ -7,6 +7,7 @@
 mod command;
 mod digests;
 mod fields;
+mod globs;
 mod include;
 mod kinds;
 mod loops;
@@ -83,8 +84,8 @@ pub enum Block {
     Tokenize {
         /// The encoder stage whose tokenizer is used.
         tokenizer: Ref,
-        /// The splits' files.
-        splits: BTreeMap<String, SplitFile>,
+        /// What the splits' texts come from.
+        splits: BTreeMap<String, SplitSource>,
         /// The stage that a sample is a multiple of.
         sample_of: Option<Ref>,
         /// What it does.
@@ -190,6 +191,25 @@ pub struct Source {
 }
 
 /// Where a split's texts, or a command's input, come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SplitSource {
+    /// From files of its own, at least one, in their order.
+    Files(Vec<SplitFile>),
+    /// From the files of the train split: how many, the action says.
+    Part,
+}
+
+impl SplitSource {
+    /// Its own files.
+    pub fn files(&self) -> &[SplitFile] {
+        match self {
+            Self::Files(files) => files,
+            Self::Part => &[],
+        }
+    }
+}
+
+/// A file of a split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SplitFile {
     /// The user's own file.

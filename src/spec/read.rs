@@ -7,7 +7,9 @@ use super::origin::Origins;
 use super::sweep::{self, Sweep};
 use super::values::Constants;
 use super::yaml::{At, Node, Text};
-use super::{Overrides, Spec, digests, include, kinds, loops, points, profile, report, set, unused, vars};
+use super::{
+    Overrides, Spec, digests, globs, include, kinds, loops, points, profile, report, set, unused, vars,
+};
 use crate::diag::{Code, Diagnostic};
 
 /// The version of the pipeline language.
@@ -161,7 +163,12 @@ impl Spec {
         let values = sweep.assignments(&raw_vars);
         let of_points =
             points::Sweep { vars: &raw_vars, swept: &sweep.varied, points: &values, stages: &drafts };
-        let context = kinds::Context { origins: &self.origins, pins: &pins, loops: &self.loops };
+        let context = kinds::Context {
+            origins: &self.origins,
+            pins: &pins,
+            globs: &globs::Globs::default(),
+            loops: &self.loops,
+        };
         self.points = points::read(
             &of_points,
             faults,

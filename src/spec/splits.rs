@@ -1,4 +1,4 @@
-//! A split's file: a path, a URL whose digest a digest file pins, or a URL with its digest beside it.
+//! A split's files: paths, patterns of paths, URLs whose digest a digest file pins, URLs with their digest beside them.
 
 use super::digests::{Function, Pins, pin};
 use super::fields::{Faults, Fields};
@@ -8,6 +8,50 @@ use super::yaml::{At, Node};
 use super::{Made, Ref, Remote, SplitFile};
 use crate::action::Pin;
 use crate::diag::{Code, Diagnostic, without_query};
+
+/// Reads what stands as the files of `split`; its variables are replaced already. At least one file.
+pub(super) fn files(
+    split: &str,
+    node: &Node,
+    at: &At,
+    context: &Context,
+    faults: &mut Faults,
+) -> Option<Vec<SplitFile>> {
+    match node {
+        Node::List(items) if !items.is_empty() => {
+            let files: Vec<Option<Vec<SplitFile>>> = items
+                .iter()
+                .enumerate()
+                .map(|(place, item)| match item {
+                    Node::List(_) => {
+                        let fault = "a list of files holds files, not lists of them";
+                        faults.push((at.index(place), Diagnostic::error(Code::WrongType, fault)));
+                        None
+                    }
+                    item => files(split, item, &at.index(place), context, faults),
+                })
+                .collect();
+            files.into_iter().collect::<Option<Vec<_>>>().map(|files| files.concat())
+        }
+        Node::List(_) => {
+            let fault = format!("the list of the files of `{split}` is empty");
+            faults.push((at.clone(), Diagnostic::error(Code::EmptyList, fault)));
+            None
+        }
+        Node::Text(name) if !name.contains("://") => {
+            let local = |name: String| SplitFile::Local(context.source(name, at.clone()));
+            match context.globs.expand(context.origins.folder(at), name) {
+                None => Some(vec![local(name.clone())]),
+                Some(Ok(found)) => Some(found.iter().map(|path| local(path.display().to_string())).collect()),
+                Some(Err(fault)) => {
+                    faults.push((at.clone(), *fault));
+                    None
+                }
+            }
+        }
+        node => read(split, node, at, context, faults).map(|file| vec![file]),
+    }
+}
 
 /// Reads what stands as the file of `split`; its variables are replaced already.
 pub(super) fn read(
@@ -52,7 +96,7 @@ pub(super) fn read(
         other => {
             let fault = Diagnostic::error(
                 Code::WrongType,
-                format!("the file of `{split}` is a path or a URL, not {}", other.what()),
+                format!("the file of `{split}` is a path or a URL, or a list of them, not {}", other.what()),
             );
             faults.push((at.clone(), fault));
             None
@@ -169,7 +213,9 @@ mod tests {
         );
         let (spec, diagnostics) = Spec::from_text(&folder.path().join("p.yaml"), &text, &[]);
         let files = spec.points.iter().flat_map(|point| match &point.stages["t"] {
-            Block::Tokenize { splits, .. } => splits.values().cloned().collect(),
+            Block::Tokenize { splits, .. } => {
+                splits.values().flat_map(|split| split.files().to_vec()).collect()
+            }
             _ => vec![],
         });
         let here = folder.path().display().to_string();
@@ -229,7 +275,12 @@ mod tests {
             ("{blake3: 12}", "", "p.yaml:5", "`url` is missing"),
             ("{url: https://a.example/x.txt, blake3: 12}", "", "p.yaml:5", "64 hexadecimal digits, not `12`"),
             ("{url: https://a.example/x.txt, md5: 12}", "", "p.yaml:5", "unknown field `md5`"),
-            ("[x.txt]", "", "p.yaml:5", "is a path or a URL"),
+            ("[x.txt, [y.txt]]", "", "p.yaml:5", "not lists of them"),
+            ("[]", "", "p.yaml:5", "the list of the files of `train` is empty"),
+            ("true", "", "p.yaml:5", "is a path or a URL"),
+            ("\"d/*.txt\"", "", "p.yaml:5", "no file matches `d/*.txt`"),
+            ("[x.txt, y.csv]", "", "p.yaml:5", "are `lines` and `csv`"),
+            ("0.5", "", "p.yaml:5", "`train` has files of its own"),
             ("x.txt", "digests: l.md5", "p.yaml:2", "name it `.b3`"),
             ("x.txt", "digests: none.b3", "p.yaml:2", "relative to the file that says it"),
             ("x.txt", "digests: bad.b3", "bad.b3:2:1", "`0123` is no digest"),

@@ -120,7 +120,7 @@ fn faults_are_placed_and_say_the_way_out() {
         ("name: demo", "nmae: demo", "nmae", "did you mean `name`?"),
         ("rows: task", "rows: tusk", "tusk", "did you mean `task`?"),
         ("test.macro_f1", "macro_f1", "macro_f1", "does not say whose metric"),
-        ("train: t.txt", "train: t.csv", "t.csv", "format"),
+        ("train: t.txt", "train: t.doc", "t.doc", "format"),
         ("from:", "form:", "form", "did you mean `from`?"),
         ("method: mt", "method: mt, task: b", "task", "duplicate key `task`"),
         ("[tapt]", "[tapt, tapt]", "tapt", "named twice"),

@@ -126,7 +126,8 @@ impl<'a> Io<'a> {
         if digest == file.digest { Ok(()) } else { Err(differs(role, file)) }
     }
 
-    fn file(&self, role: &str) -> Result<&InputFile, Failure> {
+    /// An input's file, for who reads it bit by bit and checks it against its digest.
+    pub fn file(&self, role: &str) -> Result<&InputFile, Failure> {
         let file = self.request.inputs.get(role);
         file.ok_or_else(|| failure(format!("the request has no input `{role}`")))
     }
@@ -139,13 +140,21 @@ impl<'a> Io<'a> {
 
     /// Writes an output, whole and closed.
     pub fn output(&self, role: &str, bytes: &[u8]) -> Result<(), Failure> {
+        self.output_with(role, |file| file.write_all(bytes))
+    }
+
+    /// Writes an output piece by piece, whole and closed.
+    pub fn output_with(
+        &self,
+        role: &str,
+        write: impl FnOnce(&mut fs::File) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
         let path = self.request.out.join(role);
-        let write = || -> std::io::Result<()> {
-            let mut file = fs::File::create_new(&path)?;
-            file.write_all(bytes)?;
+        let written = fs::File::create_new(&path).and_then(|mut file| {
+            write(&mut file)?;
             file.flush()
-        };
-        write().map_err(|error| write_failure(&path, &error))
+        });
+        written.map_err(|error| write_failure(&path, &error))
     }
 
     /// Says how far the stage has come, at most ten times a second.

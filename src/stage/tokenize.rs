@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tartan::action::{Format, Tokenize, Vocabulary, roles};
+use tartan::action::{InputFile, Tokenize, Vocabulary, roles};
 use tartan::data::corpus::{self, Inputs};
 use tartan::data::source::Source;
 use tartan::event::{Failure, Level, Progress};
@@ -16,15 +16,11 @@ pub fn run(params: &Tokenize, io: &Io) -> Result<(), Failure> {
     let vocabulary: Vocabulary = io.json(roles::VOCABULARY)?;
     let base = format!("sample/{}", roles::SIZES);
     let base_sizes: Option<BTreeMap<String, u64>> = if io.has(&base) { Some(io.json(&base)?) } else { None };
-    let mut files: Vec<(&str, Format, String, Vec<u8>)> = vec![];
+    let mut sources = vec![];
     for (split, format) in &params.splits {
-        let role = format!("source/{split}");
-        files.push((split, *format, io.name(&role), io.input(&role)?));
+        let files = source_files(io, split)?;
+        sources.push(Source { split, format: *format, files });
     }
-    let sources: Vec<Source> = files
-        .iter()
-        .map(|(split, format, file, bytes)| Source { split, file, format: *format, bytes })
-        .collect();
     let inputs = Inputs {
         tokenizer: &tokenizer,
         vocabulary: &vocabulary,
@@ -45,18 +41,32 @@ pub fn run(params: &Tokenize, io: &Io) -> Result<(), Failure> {
             figures: vec![],
         });
     };
-    let corpus = corpus::build(params, &inputs, &pool, &progress)
-        .map_err(|error| Failure { help: error.help(), ..failure(error) })?;
+    let corpus = corpus::build(params, &inputs, &pool, &progress).map_err(|error| Failure {
+        help: error.help(),
+        corrupt: error.damaged(),
+        ..failure(error)
+    })?;
 
-    for warning in &corpus.warnings {
-        io.note(Level::Warning, warning.clone());
+    for finding in &corpus.findings {
+        io.note(Level::Warning, finding.message.clone());
     }
     for (name, split) in &corpus.splits {
-        io.output(&roles::split(name), &split.to_bytes().map_err(failure)?)?;
+        io.output_with(&roles::split(name), |file| split.write(file))?;
     }
     write_json(io, roles::LABELS, &corpus.labels)?;
     write_json(io, roles::SIZES, &corpus.sizes())?;
     write_json(io, roles::STATS, &corpus.stats)
+}
+
+/// The files of a split, each with its role.
+fn source_files<'a>(io: &'a Io, split: &str) -> Result<Vec<(String, &'a InputFile)>, Failure> {
+    let only = roles::source(split, None);
+    if io.has(&only) {
+        return Ok(vec![(only.clone(), io.file(&only)?)]);
+    }
+    let several = (0..).map(|place| roles::source(split, Some(place))).take_while(|role| io.has(role));
+    let files = several.map(|role| Ok((role.clone(), io.file(&role)?))).collect::<Result<Vec<_>, _>>()?;
+    if files.is_empty() { Err(failure(format!("the request has no input `{only}`"))) } else { Ok(files) }
 }
 
 /// Writes an output as JSON that people can read.

@@ -322,7 +322,7 @@ fn a_loop_is_a_stage_for_each_of_its_values() {
     assert_eq!(names, ["tapt@a,0.5", "tapt@a,1", "tapt@b,0.5", "tapt@b,1", "text@a", "text@b"]);
     assert_eq!(spec.loops["tapt"], ["tapt@a,1", "tapt@a,0.5", "tapt@b,1", "tapt@b,0.5"]);
     let Block::Tokenize { splits, .. } = &stages["text@b"] else { panic!("kind") };
-    assert!(matches!(&splits["train"], SplitFile::Local(source) if source.name == "y.txt"));
+    assert!(matches!(splits["train"].files(), [SplitFile::Local(source)] if source.name == "y.txt"));
     let Block::Objective { data, action: action::Objective::Mlm { mask }, .. } = &stages["tapt@a,0.5"] else {
         panic!("kind")
     };

@@ -1,0 +1,142 @@
+//! What a user should know of their texts before they train on them.
+
+use std::collections::BTreeMap;
+
+use super::choice::Choice;
+use super::survey::{Shared, Survey};
+use super::{Inputs, Stats, TRAIN};
+use crate::action::Tokenize;
+
+/// The part of a split's texts that may be cut without a word.
+const CUT_UNSAID: f64 = 0.01;
+/// How many labels a note names.
+const NAMED: usize = 10;
+
+/// Something about the texts that is worth a warning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The field of the stage that it is about, as the way to it from the stage's block.
+    pub field: Vec<String>,
+    /// What it is: a lower-case fragment.
+    pub message: String,
+    /// The way out, where one is known.
+    pub help: Option<String>,
+    /// Whether a strict stage takes it for an error.
+    pub strict: bool,
+}
+
+impl Finding {
+    fn of_split(split: &str, message: String) -> Self {
+        let field = vec!["splits".to_owned(), split.to_owned()];
+        Self { field, message, help: None, strict: false }
+    }
+
+    fn of_field(field: &str, message: String) -> Self {
+        Self { field: vec![field.to_owned()], message, help: None, strict: false }
+    }
+}
+
+/// What is known once it is chosen which texts are taken.
+pub(super) fn of_texts(params: &Tokenize, inputs: &Inputs, survey: &Survey, choice: &Choice) -> Vec<Finding> {
+    let mut findings = vec![];
+    let has_train = choice.label_counts.contains_key(TRAIN);
+    if has_train && choice.labels.classes > 0 {
+        // A model could be trained for hours before someone asks for the score that this split cannot give.
+        for split in choice.targets.iter().flatten().filter(|split| choice.label_counts[*split].is_empty()) {
+            let message =
+                format!("split `{split}` has no labels, and train has: no model can be scored on it");
+            findings.push(Finding::of_split(split, message));
+        }
+        for split in choice.targets.iter().flatten() {
+            findings.extend(lacking(choice, split));
+        }
+    }
+    for (source, seen) in inputs.sources.iter().zip(&survey.seen) {
+        for Shared { split, count, of, example: (there, here) } in &seen.shared {
+            let message = format!(
+                "{count} of the {of} texts of split `{split}` {} also in `{}`, such as that of {there}, which is that \
+                 of {here}",
+                if *count == 1 { "is" } else { "are" },
+                source.split,
+            );
+            let help =
+                format!("`deduplicate: across` leaves out of `{}` what is in `{split}` too", source.split);
+            let finding = Finding::of_split(split, message);
+            findings.push(Finding { help: Some(help), strict: true, ..finding });
+        }
+    }
+    match choice.sampled {
+        Some((wanted, all)) if wanted > all => {
+            let train = inputs.sources.iter().find(|source| source.split == TRAIN);
+            let file = train.map(super::Source::names).unwrap_or_default();
+            let message = format!("the sample asks for {wanted} texts, and {file} has {all}: all are taken");
+            findings.push(Finding::of_field("sample", message));
+        }
+        None if params.sample.is_some() => {
+            let message = "there is no train split to sample".to_owned();
+            findings.push(Finding::of_field("sample", message));
+        }
+        _ => {}
+    }
+    findings
+}
+
+/// How many texts of a split have each of the labels that train lacks.
+pub(super) fn unknown_labels<'c>(choice: &'c Choice, split: &str) -> BTreeMap<&'c str, u64> {
+    // Of a train split without labels there is nothing to learn, and nothing to miss.
+    if choice.labels.classes == 0 {
+        return BTreeMap::new();
+    }
+    let Some(counts) = choice.label_counts.get(split) else { return BTreeMap::new() };
+    let found = counts.iter().zip(&choice.ids).filter_map(|(&count, &id)| {
+        let id = usize::try_from(id).ok().filter(|id| *id >= choice.labels.classes && count > 0)?;
+        Some((choice.labels.names[id].as_str(), count))
+    });
+    found.collect()
+}
+
+fn lacking(choice: &Choice, split: &str) -> Option<Finding> {
+    let unknown = unknown_labels(choice, split);
+    if unknown.is_empty() {
+        return None;
+    }
+    let mut named: Vec<String> =
+        unknown.iter().take(NAMED).map(|(label, count)| format!("`{label}` ({count})")).collect();
+    if unknown.len() > NAMED {
+        named.push(format!("and {} more", unknown.len() - NAMED));
+    }
+    let message = format!(
+        "{} of the {} texts of split `{split}` have labels that train lacks: {}",
+        unknown.values().sum::<u64>(),
+        choice.label_counts[split].iter().sum::<u64>(),
+        named.join(", "),
+    );
+    let help = "a model cannot predict them; correct the labels, or let `label_map` rename or leave them out";
+    Some(Finding { help: Some(help.to_owned()), strict: true, ..Finding::of_split(split, message) })
+}
+
+/// What is known once a split is tokenised.
+pub(super) fn of_lengths(params: &Tokenize, split: &str, stats: &Stats) -> Option<Finding> {
+    if stats.truncated as f64 <= stats.texts as f64 * CUT_UNSAID {
+        return None;
+    }
+    let message = format!(
+        "{} of the {} texts of split `{split}` ({:.1}%) are cut at {} tokens",
+        stats.truncated,
+        stats.texts,
+        100.0 * stats.truncated as f64 / stats.texts as f64,
+        params.max_length,
+    );
+    Some(Finding::of_field("max_length", message))
+}
+
+/// Puts down in each split's statistics how many of its texts are also in another's files.
+pub(super) fn count_shared(stats: &mut BTreeMap<String, Stats>, inputs: &Inputs, survey: &Survey) {
+    for (source, seen) in inputs.sources.iter().zip(&survey.seen) {
+        for shared in &seen.shared {
+            if let Some(stats) = stats.get_mut(&shared.split) {
+                stats.shared.insert(source.split.to_owned(), shared.count);
+            }
+        }
+    }
+}
