@@ -1,7 +1,7 @@
 //! From the words of a command to a plan over a store: what every command on a pipeline begins with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +102,8 @@ fn has_errors(diagnostics: &[Diagnostic]) -> bool {
 
 /// Why a source cannot be read, if it cannot and that has not been said of its folder, which is in `lost` then.
 fn unreadable<'a>(source: &'a Source, lost: &mut BTreeSet<&'a Path>) -> Option<Diagnostic> {
-    let shown = source.path.display();
+    let path = plainly(&source.path);
+    let shown = path.display();
     match std::fs::metadata(&source.path) {
         Ok(meta) if meta.is_file() => None,
         Ok(meta) if meta.is_dir() => {
@@ -170,16 +171,33 @@ fn no_folder<'a>(folder: &'a Path, lost: &mut BTreeSet<&'a Path>) -> Option<Diag
     if !lost.insert(folder) {
         return None;
     }
-    let fault = Diagnostic::error(Code::MissingFile, format!("there is no folder `{}`", folder.display()));
+    let fault =
+        Diagnostic::error(Code::MissingFile, format!("there is no folder `{}`", plainly(folder).display()));
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let beside = folder
         .parent()
         .map_or(Path::new("."), |around| if around.as_os_str().is_empty() { Path::new(".") } else { around });
     let names = names_in(beside).unwrap_or_default();
     Some(match nearest(&name, names.iter().map(String::as_str)) {
-        Some(near) => fault.help(format!("did you mean `{}`?", folder.with_file_name(near).display())),
+        Some(near) => {
+            fault.help(format!("did you mean `{}`?", plainly(&folder.with_file_name(near)).display()))
+        }
         None => fault.help("paths are relative to the pipeline's file"),
     })
+}
+
+/// A path as it is shown: without a folder and the `..` that leads out of it again.
+fn plainly(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match (part, plain.components().next_back()) {
+            (Component::ParentDir, Some(Component::Normal(_))) => {
+                plain.pop();
+            }
+            (part, _) => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The names in a folder, if it can be read.

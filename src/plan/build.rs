@@ -317,7 +317,7 @@ impl<'a> Builder<'a> {
         if model.stage == data.stage {
             return;
         }
-        let tokenizer = |stage: &Ref| match &point.stages[&stage.stage] {
+        let tokenizer = |stage: &Ref| match point.stages.get(&stage.stage)? {
             Block::Encoder { folder, .. } => self.digests.get(&folder.path.join(roles::TOKENIZER)),
             _ => None,
         };
