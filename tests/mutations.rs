@@ -110,11 +110,8 @@ fn mutate(mut text: String, other: &str, rng: &mut ChaCha8Rng) -> String {
                 text.replace_range(from..end, TOKENS[rng.random_range(0..TOKENS.len())]);
             }
             7 => {
-                text = text.replacen(
-                    char::is_numeric,
-                    &rng.random_range(0..30).to_string(),
-                    rng.random_range(0..4),
-                )
+                let number = rng.random_range(0..30).to_string();
+                text = text.replacen(char::is_numeric, &number, rng.random_range(0..4));
             }
             8 => {
                 let mut lines: Vec<&str> = text.lines().collect();
