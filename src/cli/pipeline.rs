@@ -130,7 +130,7 @@ fn unreadable<'a>(source: &'a Source, lost: &mut BTreeSet<&'a Path>) -> Option<D
                 && here.is_file()
             {
                 return Some(fault.help(format!(
-                    "paths are relative to the pipeline's file; there is `{}`, which wants its whole path",
+                    "paths are relative to the file that says them; there is `{}`, which wants its whole path",
                     here.display()
                 )));
             }
@@ -157,7 +157,7 @@ fn unreadable<'a>(source: &'a Source, lost: &mut BTreeSet<&'a Path>) -> Option<D
                     "the folder has no weights in safetensors; `model.save_pretrained(DIR)` of transformers \
                      writes them, and `random: DIR` draws them anew",
                 ),
-                None => fault.help("paths are relative to the pipeline's file"),
+                None => fault.help("paths are relative to the file that says them"),
             })
         }
         Err(error) => {
@@ -182,7 +182,7 @@ fn no_folder<'a>(folder: &'a Path, lost: &mut BTreeSet<&'a Path>) -> Option<Diag
         Some(near) => {
             fault.help(format!("did you mean `{}`?", plainly(&folder.with_file_name(near)).display()))
         }
-        None => fault.help("paths are relative to the pipeline's file"),
+        None => fault.help("paths are relative to the file that says them"),
     })
 }
 

@@ -31,6 +31,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// What the caret stands under.
+    pub fn marked(&self) -> String {
+        self.source.chars().skip(self.column.saturating_sub(1)).take(self.width).collect()
+    }
+
     /// The place of a word in what is marked; the same place where it does not stand there by itself.
     fn at_word(self, word: &str) -> Self {
         let source: Vec<char> = self.source.chars().collect();
@@ -138,9 +143,7 @@ impl Diagnostic {
 
     /// What may be meant in place of the marked characters, where they are the word that is wrong.
     pub fn replacement(&self) -> Option<&str> {
-        let place = self.place.as_ref()?;
-        let marked = place.source.chars().skip(place.column.saturating_sub(1)).take(place.width);
-        marked.eq(self.word.as_ref()?.chars()).then_some(self.near.as_deref()?)
+        (self.place.as_ref()?.marked() == *self.word.as_ref()?).then_some(self.near.as_deref()?)
     }
 
     /// The same, with one more reason.

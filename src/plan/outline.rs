@@ -123,8 +123,11 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
         for position in 0..point.stages.len() {
             walk.visit(position);
         }
-        for fault in walk.faults {
-            let slot = unneeded.entry(fault.to_string()).or_insert((0, fault));
+        // Stages of one loop have the same faults.
+        let faults: BTreeMap<String, Diagnostic> =
+            walk.faults.into_iter().map(|fault| (fault.to_string(), fault)).collect();
+        for (text, fault) in faults {
+            let slot = unneeded.entry(text).or_insert((0, fault));
             slot.0 += 1;
         }
         needed.push(order);
@@ -535,8 +538,8 @@ impl<'a> Walk<'a> {
     fn fault(&mut self, reference: &Ref, fault: Diagnostic) {
         let mut fault = self.spec.diagnose(&reference.at, fault);
         // Where the name is built from variables, say which point it went wrong at.
-        if self.spec.points.len() > 1 && fault.place.as_ref().is_some_and(|place| place.source.contains("${"))
-        {
+        let is_built = fault.place.as_ref().is_some_and(|place| place.marked().contains("${"));
+        if self.spec.points.len() > 1 && is_built {
             fault = fault.note(format!("at the sweep point {}", self.spec.point_name(self.index)));
         }
         self.faults.push(fault);

@@ -94,7 +94,7 @@ fn rounds(
         let Some(values) = values::read(&whose, node, &at, constants, true, faults) else { return vec![] };
         values::each_once(&whose, &values, &at, faults);
         if let Some(i) = values.iter().position(|value| !is_name(value)) {
-            let fault = Diagnostic::error(Code::LoopValue, format!("a loop's value is a part of stages' names, and {} cannot be", values[i].what()))
+            let fault = Diagnostic::error(Code::LoopValue, format!("a loop's value is a part of stages' names, and `{}` cannot be one", values[i].brief()))
                 .help(format!(
                     "loop over names of letters, digits, `-`, `_` and `.`, and look up what belongs to each in a block of \
                      `vars`: `${{files.${{{name}}}}}`"
@@ -102,7 +102,7 @@ fn rounds(
             faults.push((at.index(i), fault));
             return vec![];
         }
-        if !used.contains(name) {
+        if !used.contains(name) && values.len() > 1 {
             let fault = Diagnostic::warning(
                 Code::UnusedVariable,
                 format!("`{name}` is not used in this stage, so its {} stages are the same", values.len()),
@@ -139,12 +139,11 @@ pub(super) fn is_plain(text: &str) -> bool {
 /// What to say where one stage is wanted and a loop is named.
 pub fn names_many(name: &str, stages: &[String]) -> Diagnostic {
     let named: Vec<&str> = stages.iter().map(String::as_str).collect();
-    let fault = Diagnostic::error(
-        Code::NamesLoop,
-        format!("`{name}` is {} stages, and one is named here", named.len()),
-    );
+    let fault =
+        Diagnostic::error(Code::NamesLoop, format!("`{name}` is a loop, and one stage is named here"));
     fault.help(match named.as_slice() {
-        [first, _, _, _, ..] => format!("name one of them, such as `{first}`"),
-        few => format!("name one of {}", list(few)),
+        [one] => format!("name its stage: `{one}`"),
+        [first, _, _, _, ..] => format!("name one of its {} stages, such as `{first}`", named.len()),
+        few => format!("name one of its stages, which are {}", list(few)),
     })
 }

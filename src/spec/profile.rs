@@ -92,9 +92,14 @@ fn overlay(under: &mut Node, at: &At, over: &Node, there: &At, say: &mut dyn FnM
         say(at, there.clone());
         return;
     };
-    let in_stage = at.within(&At::top().key("stages"));
+    let in_stages = at.within(&At::top().key("stages"));
     for (key, change) in changes {
-        if let Some(other) = excluded_by(key).filter(|_| in_stage)
+        let is_there = fields.iter().any(|(known, _)| known == key);
+        // That a name is not there has been told. A field of a stage may be at its default.
+        if !is_there && !(in_stages && (at.depth() > 2 || (at.depth() == 2 && key == "for"))) {
+            continue;
+        }
+        if let Some(other) = excluded_by(key).filter(|_| in_stages)
             && !changes.iter().any(|(key, _)| key == other)
         {
             fields.retain(|(key, _)| key != other);

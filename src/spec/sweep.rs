@@ -82,6 +82,7 @@ struct Exclusion {
 
 /// Reads a `sweep` block. Without one, or with one that has faults, there is one point.
 pub(super) fn read(node: &Node, at: &At, given: &Given, faults: &mut Faults) -> Sweep {
+    let before = faults.len();
     let varied = read::names(node);
     let constants = Constants::new(given.vars, &varied);
     let (mut axes, exclusions) = read::axes(node, at, given.vars, &constants, faults);
@@ -97,7 +98,9 @@ pub(super) fn read(node: &Node, at: &At, given: &Given, faults: &mut Faults) -> 
     }
     let all = product(&axes);
     let columns: Vec<String> = axes.iter().flat_map(|axis| axis.columns.clone()).collect();
-    let kept = exclude(all, &exclusions, given, faults);
+    // What is missing for another fault is not missed by an exclusion.
+    let narrowed = given.narrowed || faults.len() > before;
+    let kept = exclude(all, &exclusions, &Given { narrowed, ..*given }, faults);
     if kept.is_empty() {
         let fault = Diagnostic::error(Code::NoPointsLeft, "the exclusions leave no point of the sweep")
             .help("exclude less");

@@ -38,6 +38,9 @@ pub(super) fn warnings(top: &Node, layers: &[Layer], sets: &[Node], origins: &Or
         Some(Node::Map(block)) => sweep::assigned(block, &At::top().key("sweep")),
         _ => vec![],
     };
+    // What the points of a sweep are called needs no use: they set other variables.
+    let named = top.get("sweep").map(sweep::names).unwrap_or_default();
+    reached.extend(named.into_iter().filter(|name| !swept.iter().any(|(swept, _)| swept == name)));
     let mut warnings = vec![];
     for name in names.into_iter().filter(|name| !reached.contains(*name)) {
         let at = At::top().key("vars").key(name);

@@ -141,6 +141,11 @@ impl At {
         }
     }
 
+    /// How many steps from the top.
+    pub(super) fn depth(&self) -> usize {
+        self.steps.len()
+    }
+
     /// Whether this is the top.
     pub(super) fn is_top(&self) -> bool {
         self.steps.is_empty()

@@ -155,6 +155,13 @@ fn axis(fields: &mut Fields, name: &'static str, context: &Context) -> Vec<(Stri
     let mut known_vars = vec![];
     for (var, at) in fields.texts(name).unwrap_or_default() {
         let columns = context.dims.iter().map(|dim| dim.name.as_str());
+        if context.constants.varies(&var) && !columns.clone().any(|name| name == var) {
+            let names: Vec<&str> = columns.collect();
+            let fault = format!("`{var}` varies over the sweep and is none of its axes");
+            let fault = Diagnostic::error(Code::NotSwept, fault);
+            fields.fault(at, fault.help(format!("a table is laid out along {}", list(&names))));
+            continue;
+        }
         let known = columns.chain(context.vars.iter().map(|(name, _)| name.as_str()));
         if known.clone().any(|name| name == var) {
             known_vars.push((var, at));

@@ -284,6 +284,14 @@ sweep: {size: {points: {small: {lr: 2}, large: {lr: 3}}}}
     assert_eq!(said(&["names.1=c", "deep.x.y=5"]), ["c-5-small-2", "c-5-large-3"]);
     assert_eq!(said(&["size=large"]), ["b-1-large-3"]);
     assert_eq!(said(&["lr=7"]), ["b-1-small-7", "b-1-large-7"]);
+    // Tables are laid out along what the points are called, not what they set.
+    let (_, diagnostics) =
+        one(&format!("{text}report: {{metric: e.macro_f1, rows: size, columns: lr}}")).load(&[], &[]);
+    assert!(
+        diagnostics.len() == 1 && under_caret(&diagnostics[0]).as_deref() == Some("lr"),
+        "{}",
+        print(&diagnostics)
+    );
     assert_eq!(folder.sound(&[], &["size=small"]).fixed, ["size"]);
     for (set, part) in [
         ("names.2=c", "`vars.names` has no item `2`"),
