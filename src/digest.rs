@@ -147,6 +147,11 @@ impl Encoding {
         self.put(b'u', &number.to_le_bytes());
     }
 
+    /// A digest, as its bytes.
+    pub fn bytes_of(&mut self, digest: &Digest) {
+        self.put(b'd', &digest.0);
+    }
+
     /// What was encoded apart.
     pub fn append(&mut self, other: &Self) {
         self.0.extend_from_slice(&other.0);

@@ -1,10 +1,12 @@
 //! `tartan plan`: what would run, why, and what waits on what.
 
 use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
 
 use super::pipeline::{Loaded, TargetChoice};
 use super::{Exit, Fault, out, why};
 use crate::exec::{NodeStatus, Status, known};
+use crate::report::changes::Earlier;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -20,7 +22,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     let loaded = args.target.load()?;
-    let status = known(&loaded.plan, &loaded.store, &BTreeSet::new())?;
+    // Left to the system, as `loaded` is.
+    let status = ManuallyDrop::new(known(&loaded.plan, &loaded.store, &BTreeSet::new())?);
     print(&loaded, &status, args.all)?;
     let work = status.cached() < loaded.plan.len();
     Ok(if args.check && work { Exit::Work } else { Exit::Done })
@@ -31,6 +34,7 @@ pub(super) fn print(loaded: &Loaded, status: &Status, all: bool) -> Result<(), F
     let plan = &loaded.plan;
     let work = status.cached() < plan.len();
     let records = if work { loaded.store.all_records()? } else { vec![] };
+    let earlier = Earlier::of(&records);
     let width = plan.ids().map(|id| plan.node(id).name.chars().count()).max().unwrap_or(0).min(48);
     let (mut runs, mut waits) = (0, 0);
     for (id, node_status) in status.iter() {
@@ -48,7 +52,7 @@ pub(super) fn print(loaded: &Loaded, status: &Status, all: bool) -> Result<(), F
             }
             NodeStatus::Run(manifest) => {
                 runs += 1;
-                let mut reasons = why::reasons(loaded, id, manifest, &records);
+                let mut reasons = why::reasons(loaded, id, manifest, &earlier);
                 if reasons.len() > 3 {
                     let more = reasons.len() - 2;
                     reasons.truncate(2);

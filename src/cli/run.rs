@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use super::figures::IfMissing;
@@ -91,7 +92,11 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         }
     };
 
-    let mut outcome = exec::run(&loaded.plan, &loaded.store, &options, &stop, &mut on_event)?;
+    let run = |options: &Options, on_event: &mut dyn FnMut(Event)| {
+        exec::run(&loaded.plan, &loaded.store, options, &stop, on_event).map(ManuallyDrop::new)
+    };
+    // Left to the system, as `loaded` is.
+    let mut outcome = run(&options, &mut on_event)?;
     let reports = &loaded.spec.reports;
     let tables = match results::tables(reports, &loaded, &outcome.outputs) {
         // A damaged result is found when it is read: it was set aside, and is made again now.
@@ -101,7 +106,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
                 text: format!("a result in the store was damaged ({}); making it again", digest.short()),
             });
             let options = Options { force: BTreeSet::new(), ..options };
-            outcome = exec::run(&loaded.plan, &loaded.store, &options, &stop, &mut on_event)?;
+            outcome = run(&options, &mut on_event)?;
             results::tables(reports, &loaded, &outcome.outputs)
         }
         other => other,

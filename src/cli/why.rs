@@ -5,7 +5,7 @@ use super::{Exit, Fault, out};
 use crate::action::{Action, Manifest};
 use crate::exec::NodeStatus;
 use crate::plan::{Input, NodeId};
-use crate::report::changes::{Change, changes, nearest};
+use crate::report::changes::{Change, Earlier, changes};
 use crate::store::Record;
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     let (loaded, ids, status) = args.stage.look_up()?;
     let records = loaded.store.all_records()?;
+    let earlier = Earlier::of(&records);
     for id in ids {
         let node = loaded.plan.node(id);
         match status.node(id) {
@@ -39,7 +40,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
             }
             NodeStatus::Run(manifest) => {
                 out::line(format_args!("{}: would run", node.name));
-                for reason in reasons(&loaded, id, manifest, &records) {
+                for reason in reasons(&loaded, id, manifest, &earlier) {
                     out::line(format_args!("  {reason}"));
                 }
                 if args.key {
@@ -57,12 +58,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
 }
 
 /// Why a node would run, a line a reason.
-pub(super) fn reasons(loaded: &Loaded, id: NodeId, manifest: &Manifest, records: &[Record]) -> Vec<String> {
+pub(super) fn reasons(loaded: &Loaded, id: NodeId, manifest: &Manifest, earlier: &Earlier) -> Vec<String> {
     let node = loaded.plan.node(id);
     // Another file's digest explains nothing of a fetch.
     let says_something =
         |record: &&Record| !matches!(node.action, Action::Fetch(_)) || record.provenance.stage == node.name;
-    let record = nearest(manifest, &node.name, &loaded.plan.pipeline, records).filter(says_something);
+    let record = earlier.nearest(manifest, &node.name, &loaded.plan.pipeline).filter(says_something);
     let Some(record) = record else {
         return vec!["never run".to_owned()];
     };

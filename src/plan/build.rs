@@ -30,8 +30,10 @@ pub fn build(
         folders: BTreeMap::new(),
     };
     for ((index, point), needed) in outline.spec.points.iter().enumerate().zip(&outline.needed) {
-        let mut here = Here { stages: &point.stages, nodes: vec![None; point.stages.len()] };
+        let count = point.stages.len();
+        let mut here = Here { stages: &point.stages, nodes: vec![None; count], encoders: vec![None; count] };
         for &position in needed {
+            here.encoders[position] = here.encoder_of(position);
             here.nodes[position] = builder.add(index, position, &here, diagnostics);
         }
         let nodes = here.nodes.iter().enumerate().filter_map(|(position, id)| {
@@ -64,11 +66,33 @@ struct Builder<'a> {
 struct Here<'a> {
     stages: &'a Stages,
     nodes: Vec<Option<NodeId>>,
+    /// The place of the encoder that each of them comes from: the one that a model was at first, or whose
+    /// tokenizer made the tokens.
+    encoders: Vec<Option<usize>>,
 }
 
-impl Here<'_> {
-    fn node(&self, stage: &str) -> Option<NodeId> {
-        self.nodes[self.stages.position(stage)?]
+impl<'a> Here<'a> {
+    fn node(&self, of: &Ref) -> Option<NodeId> {
+        self.nodes[self.stages.position(&of.stage)?]
+    }
+
+    fn block(&self, of: &Ref) -> Option<&'a Block> {
+        self.stages.get(&of.stage)
+    }
+
+    /// The encoder that a stage comes from.
+    fn encoder(&self, of: &Ref) -> Option<usize> {
+        self.encoders[self.stages.position(&of.stage)?]
+    }
+
+    fn encoder_of(&self, position: usize) -> Option<usize> {
+        match &**self.stages.at(position).1 {
+            Block::Encoder { .. } => Some(position),
+            Block::Tokenize { tokenizer: of, .. }
+            | Block::Objective { data: of, .. }
+            | Block::Train { init: of, .. } => self.encoder(of),
+            Block::Evaluate { .. } | Block::Export { .. } | Block::Command(_) | Block::Broken(_) => None,
+        }
     }
 }
 
@@ -112,19 +136,20 @@ impl<'a> Builder<'a> {
             Block::Objective { data, action } => {
                 inputs.output("data/sizes.json", data, roles::SIZES);
                 inputs.output("data/labels.json", data, roles::LABELS);
-                inputs.output("data/vocabulary.json", tokenizer_of(point, data)?, roles::VOCABULARY);
+                inputs.made("data/vocabulary.json", inputs.of_encoder(data), roles::VOCABULARY);
                 Action::Objective(action.clone())
             }
             Block::Train { init, end_task, auxiliary, weights_from, checkpoint: every, action } => {
                 checkpoint = *every;
-                inputs.model("init", init, point);
+                inputs.model("init", init);
                 if let Some(end_task) = end_task {
-                    inputs.objective("end_task", end_task, point, true);
-                    self.check_tokenizer(point, init, end_task, diagnostics);
+                    inputs.objective("end_task", end_task, true);
                 }
                 for (i, objective) in auxiliary.iter().enumerate() {
-                    inputs.objective(&format!("auxiliary/{i}"), objective, point, false);
-                    self.check_tokenizer(point, init, objective, diagnostics);
+                    inputs.objective(&format!("auxiliary/{i}"), objective, false);
+                }
+                for objective in end_task.iter().chain(auxiliary) {
+                    self.check_tokenizer(here, init, objective, diagnostics);
                 }
                 objective_names.extend(end_task.iter().chain(auxiliary).map(|of| of.stage.clone()));
                 if let Some(from) = weights_from {
@@ -137,21 +162,18 @@ impl<'a> Builder<'a> {
                 }
             }
             Block::Evaluate { model, data, action, .. } => {
-                inputs.model("model", model, point);
-                inputs.output(
-                    &format!("data/{}", roles::split(&action.split)),
-                    data,
-                    &roles::split(&action.split),
-                );
+                inputs.model("model", model);
+                let split = roles::split(&action.split);
+                inputs.output(&format!("data/{split}"), data, &split);
                 inputs.output("data/labels.json", data, roles::LABELS);
-                inputs.output("data/vocabulary.json", tokenizer_of(point, data)?, roles::VOCABULARY);
+                inputs.made("data/vocabulary.json", inputs.of_encoder(data), roles::VOCABULARY);
                 Action::Evaluate(action.clone())
             }
             Block::Export { model, to } => {
-                inputs.model("model", model, point);
-                let encoder = root_encoder(point, model)?;
-                inputs.output(roles::TOKENIZER, encoder, roles::TOKENIZER);
-                inputs.output(roles::VOCABULARY, encoder, roles::VOCABULARY);
+                inputs.model("model", model);
+                let encoder = inputs.of_encoder(model);
+                inputs.made(roles::TOKENIZER, encoder, roles::TOKENIZER);
+                inputs.made(roles::VOCABULARY, encoder, roles::VOCABULARY);
                 deliver_to = to.as_ref();
                 Action::Export(Export {})
             }
@@ -267,15 +289,15 @@ impl<'a> Builder<'a> {
     /// The recipe of an action (by its head) over inputs.
     fn recipe(&self, head: Digest, inputs: &BTreeMap<String, Input>) -> Digest {
         let mut encoding = Encoding::tagged("tartan-recipe-2");
-        head.with_hex(|hex| encoding.text(hex));
+        encoding.bytes_of(&head);
         encoding.object(inputs.len());
         for (role, input) in inputs {
             encoding.field(role);
             match input {
-                Input::File { digest, .. } => digest.with_hex(|hex| encoding.text(hex)),
+                Input::File { digest, .. } => encoding.bytes_of(digest),
                 Input::Output { node, file } => {
                     encoding.field(file);
-                    self.recipe_of(*node, file).with_hex(|hex| encoding.text(hex));
+                    encoding.bytes_of(&self.recipe_of(*node, file));
                 }
                 Input::Folder { node, folder } => {
                     encoding.object(1);
@@ -304,30 +326,29 @@ impl<'a> Builder<'a> {
                 Some(Input::File { digest, .. }) => *digest,
                 _ => whole,
             };
-            digest.with_hex(|hex| encoding.text(hex));
+            encoding.bytes_of(&digest);
         }
         encoding.digest()
     }
 
     /// An objective's tokens must be those of the tokenizer that its model was made for.
-    fn check_tokenizer(&self, point: &Point, init: &Ref, objective: &Ref, diagnostics: &mut Vec<Diagnostic>) {
-        let of_model = root_encoder(point, init);
-        let of_data = data_of(point, objective).and_then(|data| tokenizer_of(point, data));
-        let (Some(model), Some(data)) = (of_model, of_data) else { return };
-        if model.stage == data.stage {
+    fn check_tokenizer(&self, here: &Here, init: &Ref, objective: &Ref, diagnostics: &mut Vec<Diagnostic>) {
+        let (Some(model), Some(data)) = (here.encoder(init), here.encoder(objective)) else { return };
+        if model == data {
             return;
         }
-        let tokenizer = |stage: &Ref| match point.stages.get(&stage.stage)? {
+        let ((model, of_model), (data, of_data)) = (here.stages.at(model), here.stages.at(data));
+        let tokenizer = |encoder: &Block| match encoder {
             Block::Encoder { folder, .. } => self.digests.get(&folder.path.join(roles::TOKENIZER)),
             _ => None,
         };
-        let (Some(of_model), Some(of_data)) = (tokenizer(model), tokenizer(data)) else { return };
+        let (Some(of_model), Some(of_data)) = (tokenizer(of_model), tokenizer(of_data)) else { return };
         if of_model != of_data {
             let fault = Diagnostic::error(Code::OtherTokenizer, format!(
                 "the tokens of `{}` come from the tokenizer of `{}`, and the model starts from `{}`, which has another",
-                objective.stage, data.stage, model.stage
+                objective.stage, data, model
             ))
-            .help(format!("tokenize with `tokenizer: {}`", model.stage));
+            .help(format!("tokenize with `tokenizer: {model}`"));
             diagnostics.push(self.spec.diagnose(&objective.at, fault));
         }
     }
@@ -366,7 +387,12 @@ impl Inputs<'_> {
     }
 
     fn output(&mut self, role: &str, of: &Ref, file: &str) {
-        match self.here.node(&of.stage) {
+        self.made(role, self.here.node(of), file);
+    }
+
+    /// A file that a node makes.
+    fn made(&mut self, role: &str, node: Option<NodeId>, file: &str) {
+        match node {
             Some(node) => {
                 self.found.insert(role.to_owned(), Input::Output { node, file: file.to_owned() });
             }
@@ -375,7 +401,7 @@ impl Inputs<'_> {
     }
 
     fn folder(&mut self, role: &str, of: &Ref, folder: &str) {
-        match self.here.node(&of.stage) {
+        match self.here.node(of) {
             Some(node) => {
                 let input = Input::Folder { node, folder: folder.to_owned() };
                 self.found.insert(role.to_owned(), input);
@@ -384,59 +410,37 @@ impl Inputs<'_> {
         }
     }
 
+    /// The node of the encoder that a stage comes from.
+    fn of_encoder(&self, of: &Ref) -> Option<NodeId> {
+        self.here.nodes[self.here.encoder(of)?]
+    }
+
     /// A model's files; a trained one has a head too.
-    fn model(&mut self, role: &str, of: &Ref, point: &Point) {
+    fn model(&mut self, role: &str, of: &Ref) {
+        let node = self.here.node(of);
         for file in roles::MODEL {
-            self.output(&format!("{role}/{file}"), of, file);
+            self.made(&format!("{role}/{file}"), node, file);
         }
-        if matches!(point.stages.get(&of.stage), Some(Block::Train { .. })) {
-            self.output(&format!("{role}/{}", roles::HEAD), of, roles::HEAD);
+        if matches!(self.here.block(of), Some(Block::Train { .. })) {
+            self.made(&format!("{role}/{}", roles::HEAD), node, roles::HEAD);
         }
     }
 
     /// An objective's description, and its data's train split; with `dev`, its dev split if it has one.
-    fn objective(&mut self, role: &str, of: &Ref, point: &Point, dev: bool) {
+    fn objective(&mut self, role: &str, of: &Ref, dev: bool) {
         self.output(&format!("{role}/{}", roles::OBJECTIVE), of, roles::OBJECTIVE);
-        let Some(data) = data_of(point, of) else {
+        let Some(Block::Objective { data, .. }) = self.here.block(of) else {
             self.complete = false;
             return;
         };
-        let has_dev = matches!(&point.stages.get(&data.stage), Some(Block::Tokenize { splits, .. }) if splits.contains_key("dev"));
-        for split in if dev && has_dev { &["train", "dev"][..] } else { &["train"] } {
+        let node = self.here.node(data);
+        let has_dev = dev
+            && matches!(self.here.block(data), Some(Block::Tokenize { splits, .. }) if splits.contains_key("dev"));
+        for split in if has_dev { &["train", "dev"][..] } else { &["train"] } {
             let file = roles::split(split);
-            self.output(&format!("{role}/{file}"), data, &file);
+            self.made(&format!("{role}/{file}"), node, &file);
         }
     }
-}
-
-/// The tokenize stage of an objective.
-fn data_of<'a>(point: &'a Point, objective: &Ref) -> Option<&'a Ref> {
-    match point.stages.get(&objective.stage)? {
-        Block::Objective { data, .. } => Some(data),
-        _ => None,
-    }
-}
-
-/// The encoder whose tokenizer a tokenize stage uses.
-fn tokenizer_of<'a>(point: &'a Point, data: &Ref) -> Option<&'a Ref> {
-    match point.stages.get(&data.stage)? {
-        Block::Tokenize { tokenizer, .. } => Some(tokenizer),
-        _ => None,
-    }
-}
-
-/// The encoder that a model starts from, through all its train stages.
-fn root_encoder<'a>(point: &'a Point, model: &'a Ref) -> Option<&'a Ref> {
-    let mut model = model;
-    // At most as many steps as stages: a circle has been reported already.
-    for _ in 0..=point.stages.len() {
-        match point.stages.get(&model.stage)? {
-            Block::Encoder { .. } => return Some(model),
-            Block::Train { init, .. } => model = init,
-            _ => return None,
-        }
-    }
-    None
 }
 
 /// A folder gets one result, and none that would overwrite what the pipeline reads.

@@ -209,6 +209,7 @@ pub(super) fn check_test_splits(
             let tested = tests.iter().find(|(test, _)| content.is_or_holds(test));
             tested.map(|(_, (name, _))| *name)
         });
+        let mut checked = BTreeSet::new();
         for &(name, block) in &needed {
             let Block::Train { end_task, auxiliary, .. } = block else { continue };
             // An auxiliary objective's dev split is read by nobody.
@@ -217,6 +218,10 @@ pub(super) fn check_test_splits(
                 let Some(Block::Objective { data, .. }) = point.stages.get(&objective.stage) else {
                     continue;
                 };
+                // What is wrong with a split is so for every stage that trains on it.
+                if !checked.insert((data.stage.as_str(), split)) {
+                    continue;
+                }
                 let Some(Block::Tokenize { splits, .. }) = point.stages.get(&data.stage) else { continue };
                 let files = splits.get(split).map(SplitSource::files).unwrap_or_default();
                 if let Some((made, fault)) = files.iter().find_map(|file| seen.fault(name, file)) {

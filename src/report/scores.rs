@@ -2,9 +2,9 @@
 //!
 //! Reads plans, records and the store; knows nothing of rows and columns.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::weights;
 use crate::action::{Action, Evaluate, Pin, roles};
 use crate::digest::Digest;
 use crate::plan::{Input, NodeId, Plan};
-use crate::spec::{Block, Report, Shows, Spec};
+use crate::spec::{Block, Point, Report, Score, Shows, Spec};
 use crate::store::{Artifacts, Output, Store, StoreError};
 
 /// The name of the variable that tells objectives apart in a table of weights.
@@ -196,39 +196,61 @@ pub fn gather(
         Shows::Scores(scores) => scores,
         Shows::Weights(stage) => return weights::gather(&stage.stage, spec, plan, records, store),
     };
-    let mut seen = vec![];
-    let mut plain = false;
-    let mut read: BTreeMap<(NodeId, &str), Option<Metrics>> = BTreeMap::new();
-    for ((point, nodes), shown) in spec.points.iter().zip(&plan.points).zip(scores) {
-        let Some(&id) = nodes.get(&shown.stage.stage) else { continue };
-        let record = records.get(&id);
-        let own = match point.stages.get(&shown.stage.stage) {
-            Some(Block::Command(command)) => command.metrics.as_deref(),
-            _ => None,
-        };
-        plain |= own.is_some();
-        if let Entry::Vacant(free) = read.entry((id, shown.metric.as_str())) {
-            let file = own.unwrap_or(roles::METRICS);
-            let bytes = artifact(store, record.map(|record| &record.outputs), file)?;
-            let metrics = bytes.map(|bytes| match own {
-                Some(_) => Metrics::of_command(&bytes, &shown.metric),
-                None => Metrics::of_evaluate(&bytes),
-            });
-            free.insert(metrics.transpose().map_err(|why| unreadable(plan, id, file, &why))?);
-        }
-        let metrics = read.get(&(id, shown.metric.as_str())).and_then(Option::as_ref);
-        seen.push(Seen {
-            values: point.values.clone(),
-            stage: shown.stage.stage.clone(),
-            node: id,
-            metric: shown.metric.clone(),
+    let at_points = spec.points.iter().zip(&plan.points).zip(scores);
+    let shown: Vec<Shown> = at_points
+        .filter_map(|((point, nodes), Score { stage, metric })| {
+            let file = match point.stages.get(&stage.stage) {
+                Some(Block::Command(command)) => command.metrics.as_deref(),
+                _ => None,
+            };
+            Some(Shown { point, stage: &stage.stage, metric, node: *nodes.get(&stage.stage)?, file })
+        })
+        .collect();
+    // Points share nodes.
+    let wanted: BTreeMap<(NodeId, &str), &Shown> =
+        shown.iter().map(|shown| ((shown.node, shown.metric), shown)).collect();
+    let read = |(key, shown): (_, &Shown)| Ok((key, shown.read(plan, records, store)?));
+    let read: BTreeMap<(NodeId, &str), Option<Metrics>> =
+        wanted.into_par_iter().map(read).collect::<Result<_, ReportError>>()?;
+    let plain = shown.iter().any(|shown| shown.file.is_some());
+    let seen = shown.iter().map(|shown| {
+        let metrics = read.get(&(shown.node, shown.metric)).and_then(Option::as_ref);
+        Seen {
+            values: shown.point.values.clone(),
+            stage: shown.stage.to_owned(),
+            node: shown.node,
+            metric: shown.metric.to_owned(),
             split: metrics.and_then(|metrics| metrics.split.clone()),
-            data: Texts::of(plan, id),
-            key: record.map(|record| record.key),
-            score: metrics.and_then(|found| found.metrics.get(&shown.metric).copied()),
-        });
-    }
+            data: Texts::of(plan, shown.node),
+            key: records.get(&shown.node).map(|record| record.key),
+            score: metrics.and_then(|found| found.metrics.get(shown.metric).copied()),
+        }
+    });
+    let seen = seen.collect();
     Ok(Scores { vars: spec.swept.clone(), seen, plain })
+}
+
+/// A number of a table that is to be read.
+struct Shown<'a> {
+    point: &'a Point,
+    stage: &'a str,
+    metric: &'a str,
+    node: NodeId,
+    /// Of a `command`, the file that it is in.
+    file: Option<&'a str>,
+}
+
+impl Shown<'_> {
+    /// What the node's file has; none where it has no result.
+    fn read(&self, plan: &Plan, records: &Records, store: &Store) -> Result<Option<Metrics>, ReportError> {
+        let file = self.file.unwrap_or(roles::METRICS);
+        let bytes = artifact(store, records.get(&self.node).map(|record| &record.outputs), file)?;
+        let metrics = bytes.map(|bytes| match self.file {
+            Some(_) => Metrics::of_command(&bytes, self.metric),
+            None => Metrics::of_evaluate(&bytes),
+        });
+        metrics.transpose().map_err(|why| unreadable(plan, self.node, file, &why))
+    }
 }
 
 /// The bytes of a result's file; none where there is no result, or it has no such file.
