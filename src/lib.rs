@@ -6,6 +6,7 @@
 //! libtorch. ARCHITECTURE.md has the map.
 
 pub mod action;
+pub mod author;
 pub mod cli;
 pub mod data;
 pub mod diag;

@@ -1,8 +1,6 @@
 //! `tartan help`: a code at length, or a command's usage.
 
-use clap::CommandFactory as _;
-
-use super::{Cli, Exit, Fault, out};
+use super::{Exit, Fault, out};
 use crate::diag::{Code, Diagnostic, nearest};
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +26,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         out::bytes(format!("{code}: {}\n\n{}", code.title(), code.page()).as_bytes());
         return Ok(Exit::Done);
     }
-    let mut command = Cli::command();
+    let mut command = super::command();
     command.build();
     for topic in &args.topic {
         let Some(inner) = command.find_subcommand(topic) else { return Err(unknown(topic, &command)) };

@@ -6,23 +6,29 @@
 mod cache;
 mod check;
 mod compare;
+mod completions;
+mod doctor;
 mod encoders;
 mod figures;
+mod fmt;
 mod graph;
 mod help;
 mod logs;
+mod man;
+mod new;
 mod out;
 mod pipeline;
 mod plan;
 mod results;
 mod run;
+mod schema;
 mod show;
 mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::diag::{Code, Diagnostic};
 
@@ -35,7 +41,7 @@ pub enum Exit {
     Failed,
     /// 2: the pipeline or the command is wrong; nothing was run.
     Wrong,
-    /// 3: `tartan plan --check`: there is work to do.
+    /// 3: `tartan plan --check`, `tartan fmt --check`: there is work to do.
     Work,
     /// 130: a signal stopped it; what was finished is kept.
     Interrupted,
@@ -59,7 +65,7 @@ Exit codes:
   0    done
   1    a stage failed, or the store is damaged
   2    the pipeline or the command is wrong; nothing was run
-  3    `plan --check`: there is work to do
+  3    `plan --check`, `fmt --check`: there is work to do
   130  a signal stopped it; what was finished is kept";
 
 /// Runs pipelines of end-task-aware training: only what changed, every artifact kept.
@@ -94,6 +100,23 @@ enum Command {
     Cache(cache::Args),
     /// Explain a fault by its code, or show how a command is used
     Help(help::Args),
+    /// Make a first pipeline from your own labelled data
+    New(new::Args),
+    /// Make pipelines tidy; comments stay, and so does every key
+    Fmt(fmt::Args),
+    /// Print a JSON Schema of pipelines, for editors
+    Schema,
+    /// Print a script by which a shell completes the command line
+    Completions(completions::Args),
+    /// Write manual pages
+    Man(man::Args),
+    /// Look whether what a run needs is there: worker, devices, cache, hub
+    Doctor(doctor::Args),
+}
+
+/// The command line, for what is made from it.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command line `args` (the program's name first) and returns the process's exit code.
@@ -122,6 +145,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Logs(args) => logs::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Help(args) => help::run(&args),
+        Command::New(args) => new::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
+        Command::Schema => Ok(schema::run()),
+        Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Man(args) => man::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     let exit = result.unwrap_or_else(|fault| {
         out::fault(&fault);

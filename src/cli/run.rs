@@ -168,7 +168,7 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
 }
 
 /// The worker's program: `TARTAN_WORKER`, else the one beside this program, else one on the path.
-fn worker() -> PathBuf {
+pub(super) fn worker() -> PathBuf {
     const NAME: &str = "tartan-worker";
     if let Some(path) = std::env::var_os("TARTAN_WORKER") {
         return path.into();

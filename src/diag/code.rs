@@ -52,6 +52,7 @@ codes! {
     TooManyNodes = "T0012": "aliases that expand to too much",
     MergeKey = "T0013": "a merge key",
     NumberTooLarge = "T0014": "a whole number beyond 64 bits",
+    NotFormatted = "T0015": "text that the formatter leaves as it is",
 
     // Fields and their values.
     UnknownField = "T0101": "an unknown field",
@@ -160,6 +161,11 @@ codes! {
     NobodyToAsk = "T0807": "nobody there to agree",
     BadArguments = "T0808": "arguments that do not fit together",
     UnknownTopic = "T0809": "nothing that help knows of",
+    NoRecords = "T0810": "data without records that can be read",
+    WhichField = "T0811": "a field that cannot be told from the data",
+    WhichSplit = "T0812": "files that are no splits",
+    FileExists = "T0813": "a file that is there already",
+    NoEncoder = "T0814": "an encoder that is not given or not there",
 
     // The machine and the store.
     System = "T0901": "the system refused",

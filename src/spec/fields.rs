@@ -17,8 +17,10 @@ pub(super) struct Fields<'a> {
 }
 
 /// Where numbers may lie.
-#[derive(Clone, Copy)]
-pub(super) enum Range {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// Anywhere.
+    Any,
     /// At least 0.
     NotNegative,
     /// Above 0.
@@ -32,6 +34,7 @@ pub(super) enum Range {
 impl Range {
     fn holds(self, number: f64) -> bool {
         match self {
+            Self::Any => true,
             Self::NotNegative => number >= 0.0,
             Self::Positive => number > 0.0,
             Self::BelowOne => (0.0..1.0).contains(&number),
@@ -39,8 +42,10 @@ impl Range {
         }
     }
 
-    fn text(self) -> &'static str {
+    /// It in words, to follow "a number".
+    pub fn text(self) -> &'static str {
         match self {
+            Self::Any => "of any size",
             Self::NotNegative => "at least 0",
             Self::Positive => "above 0",
             Self::BelowOne => "at least 0 and below 1",

@@ -7,6 +7,7 @@
 mod command;
 mod digests;
 mod fields;
+mod format;
 mod globs;
 mod include;
 mod kinds;
@@ -15,6 +16,7 @@ mod origin;
 mod points;
 mod profile;
 mod read;
+pub mod reference;
 mod report;
 mod set;
 mod splits;
@@ -28,6 +30,7 @@ mod yaml;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub use format::format;
 pub use loops::{Loops, names_many};
 pub use points::{Point, Stages};
 pub use report::{Axes, Baseline, FigureFile, FigureKind, Report, Score, Shows, number as axis_number};

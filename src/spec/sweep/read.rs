@@ -104,6 +104,16 @@ pub(super) fn axes(
             return (vec![], vec![]);
         }
     };
+    for (name, node) in block {
+        let Node::Map(inner) = node else { continue };
+        let beside = inner.iter().filter(|(key, _)| key != "points" && node.get("points").is_some());
+        for (key, _) in beside {
+            let fault =
+                Diagnostic::error(Code::UnknownField, format!("unknown field `{key}` beside `points`"))
+                    .meant(key, ["points"], || "its fields are `points`".to_owned());
+            faults.push((at.key(name).key(key).on_key(), fault));
+        }
+    }
     let mut reader = Reader { vars, constants, taken: vec![], faults };
     let (mut axes, mut exclusions) = (vec![], vec![]);
     let all = names(node);

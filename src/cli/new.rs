@@ -1,0 +1,174 @@
+//! `tartan new`: a first pipeline from one's own data.
+
+use std::path::{Path, PathBuf};
+
+use super::{Exit, Fault, out};
+use crate::author::{self, Encoder, Inputs, Machine, Roles, Split};
+use crate::diag::{Code, Diagnostic};
+use crate::spec::Spec;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to call the pipeline; NAME.yaml is written [default: what the data are called]
+    name: Option<String>,
+    /// Labelled data in JSONL, CSV or TSV: one file, or those of train, dev and test (by their names, or as dev=FILE)
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
+    /// The field that holds the text [default: told from the data]
+    #[arg(long, value_name = "FIELD")]
+    text: Option<String>,
+    /// The field that holds the label [default: told from the data]
+    #[arg(long, value_name = "FIELD")]
+    label: Option<String>,
+    /// The model to start from: a folder, `hf://ORG/NAME`, or `toy` for one that is made on the spot and only shows that all works
+    #[arg(long, value_name = "FOLDER")]
+    encoder: Option<String>,
+    /// Unlabelled texts of the task's domain, one a line: learned from beside the task
+    #[arg(long, value_name = "FILE")]
+    corpus: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
+    let files = author::name_splits(&args.data)
+        .map_err(|error| wrong(Code::WhichSplit, &error, Some(error.help().to_owned())))?;
+    let mut splits = vec![];
+    for (name, path) in files {
+        let seen = author::look(&path).map_err(|error| wrong(Code::NoRecords, &error, error.help()))?;
+        let texts = format!(
+            "{}{} in {}",
+            if seen.estimated { "about " } else { "" },
+            out::count(usize::try_from(seen.records).unwrap_or(usize::MAX), "record"),
+            path.display()
+        );
+        say(name, &texts);
+        splits.push(Split { name, seen });
+    }
+    let roles: Roles = author::choose(&splits[0].seen, args.text.as_deref(), args.label.as_deref())
+        .map_err(|error| wrong(Code::WhichField, &error, Some(error.help())))?;
+    if let Some(corpus) = args.corpus.as_ref().filter(|corpus| !corpus.is_file()) {
+        return Err(Fault::wrong(vec![Diagnostic::error(
+            Code::MissingFile,
+            format!("there is no file `{}`", corpus.display()),
+        )]));
+    }
+
+    let name = args.name.clone().unwrap_or_else(|| name_of(&splits[0].seen.path));
+    let file = PathBuf::from(format!("{}.yaml", name.strip_suffix(".yaml").unwrap_or(&name)));
+    if file.exists() {
+        let what = format!("`{}` is there already, and is left as it is", file.display());
+        let fault =
+            Diagnostic::error(Code::FileExists, what).help("give another name: `tartan new NAME --data …`");
+        return Err(Fault::wrong(vec![fault]));
+    }
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    let encoder = encoder(args.encoder.as_deref(), &folder)?;
+
+    let draft = author::draft(&Inputs {
+        name: &stem,
+        folder: &folder,
+        splits: &splits,
+        roles: &roles,
+        machine: Machine::here(),
+        encoder: &encoder,
+        corpus: args.corpus.as_deref(),
+    });
+    draft.findings.iter().for_each(|(what, finding)| say(what, finding));
+    draft.warnings.iter().for_each(|warning| out::note(format_args!("warning: {warning}")));
+
+    let (_, diagnostics) = Spec::from_text(&file, &draft.text, &[]);
+    if !diagnostics.is_empty() {
+        out::note(&draft.text);
+        return Err(Fault::wrong(diagnostics));
+    }
+    write(&file, draft.text.as_bytes())?;
+    out::line(format_args!("\nwrote {0}; next: `tartan check {0}`, then `tartan run {0}`", file.display()));
+    Ok(Exit::Done)
+}
+
+fn say(what: &str, finding: &str) {
+    out::line(format_args!("{what:8} {finding}"));
+}
+
+fn wrong(code: Code, error: &dyn std::error::Error, help: Option<String>) -> Fault {
+    let mut fault = Diagnostic::error(code, error.to_string());
+    fault.help = help;
+    Fault::wrong(vec![fault])
+}
+
+/// What data are called: by their file, or by its folder where the file is only called a split.
+fn name_of(train: &Path) -> String {
+    let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let own = stem(train).unwrap_or_default();
+    let plain = |name: &str| {
+        let words = name.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        words
+            .filter(|word| !matches!(word.to_lowercase().as_str(), "train" | "training" | "data"))
+            .collect::<Vec<_>>()
+            .join("-")
+    };
+    let folder = || Some(plain(&stem(std::path::absolute(train).ok()?.parent()?)?));
+    let name = Some(plain(&own)).filter(|name| !name.is_empty()).or_else(folder);
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "first".to_owned())
+}
+
+fn encoder(said: Option<&str>, folder: &Path) -> Result<Encoder, Fault> {
+    match said {
+        None => Err(wrong_encoder("which encoder?".to_owned())),
+        Some("toy") => toy(folder),
+        Some(hub) if hub.starts_with("hf://") => Ok(Encoder::Hub(hub.to_owned())),
+        Some(path) => {
+            let path = Path::new(path);
+            let config = path.join("config.json");
+            let text = std::fs::read_to_string(&config).map_err(|error| {
+                wrong_encoder(format!("`{}` is no encoder: {}: {error}", path.display(), config.display()))
+            })?;
+            Ok(Encoder::Folder(path.to_owned(), positions(&text)))
+        }
+    }
+}
+
+fn wrong_encoder(message: String) -> Fault {
+    let fault = Diagnostic::error(Code::NoEncoder, message).help(
+        "`--encoder FOLDER` takes a model as `transformers` saves it (config.json, model.safetensors, tokenizer.json); \
+         `--encoder toy` makes a tiny one, to see that all works",
+    );
+    Fault::wrong(vec![fault])
+}
+
+/// The most tokens of a text that a model's configuration allows.
+fn positions(config: &str) -> Option<u32> {
+    let config: serde_json::Value = serde_json::from_str(config).ok()?;
+    let positions = u32::try_from(config.get("max_position_embeddings")?.as_u64()?).ok()?;
+    // RoBERTa counts from the pad's id on.
+    let taken = if config.get("model_type")? == "roberta" { 2 } else { 0 };
+    Some(positions.saturating_sub(taken))
+}
+
+/// The toy world's encoder in a folder beside the pipeline. One that is there stays.
+fn toy(folder: &Path) -> Result<Encoder, Fault> {
+    let to = folder.join("toy-encoder");
+    let files = [
+        ("config.json", include_bytes!("../../examples/toy/encoder/config.json").as_slice()),
+        ("tokenizer.json", include_bytes!("../../examples/toy/encoder/tokenizer.json").as_slice()),
+    ];
+    std::fs::create_dir_all(&to).map_err(|error| failed(&to, &error))?;
+    for (name, bytes) in files {
+        let path = to.join(name);
+        if !path.exists() {
+            write(&path, bytes)?;
+        }
+    }
+    Ok(Encoder::Toy(to))
+}
+
+/// Writes a new file, and never over one that is there.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    std::fs::File::create_new(path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, bytes))
+        .map_err(|error| failed(path, &error))
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::failed(Code::System, format!("failed to write `{}`: {error}", path.display()), None)
+}

@@ -1,0 +1,85 @@
+//! `tokenize`: texts become tokens.
+
+use super::{Block, Field, Range, Rule, Type};
+
+pub(super) static TOKENIZE: Block = Block {
+    name: "tokenize",
+    doc: "Reads texts, and labels where there are some, and makes tokens of them with an encoder's tokenizer.",
+    fields: &[&[
+        Field::required("tokenizer", Type::Stage(&["encoder"]), "The stage whose tokenizer is used."),
+        Field::required("splits", Type::Block(&SPLITS), "The file of each split."),
+        Field::optional(
+            "format",
+            Type::Word(&[("jsonl", "a JSON object a line"), ("lines", "a text a line, without labels")]),
+            "How the files hold their texts.",
+        )
+        .or_else("each file's name says it: `.jsonl` and `.ndjson`, or `.txt`"),
+        Field::optional("text", Type::Text, "The field of a record that holds its text.").or("text"),
+        Field::optional("label", Type::Text, "The field of a record that holds its label; every record must have it.")
+            .or_else("`label`, where the records have it"),
+        Field::optional(
+            "max_length",
+            Type::Count(3),
+            "The most tokens of a text, special tokens included; what is longer is cut at its end.",
+        )
+        .or("512")
+        .in_unit("tokens"),
+        Field::optional(
+            "sample",
+            Type::Any(&[
+                Type::Count(1),
+                Type::Number(Range::UpToOne),
+                Type::Form(r"^[0-9.]+([eE][-+]?[0-9]+)?x +\S", "`10x STAGE`"),
+            ]),
+            "How much of the train split to take, drawn from the seed: so many texts (`500`), a part of them (`0.1`), or \
+             a multiple of the number of texts in another stage's train split (`10x task`). A smaller sample of the same \
+             seed is part of a larger one.",
+        )
+        .or_else("all of it"),
+        Field::optional("seed", Type::Count(0), "Seeds the sample.").or("0"),
+    ]],
+    open: None,
+    rules: &[],
+    example: "\
+task:
+  tokenize:
+    tokenizer: encoder
+    splits: {train: data/train.jsonl, dev: data/dev.jsonl, test: data/test.jsonl}
+    max_length: 128
+domain: {tokenize: {tokenizer: encoder, splits: {train: data/domain.txt}, sample: 10x task}}
+",
+};
+
+static SPLITS: Block = Block {
+    name: "splits",
+    doc: "A file, or a URL, for each split. A URL's digest is pinned, beside it or in a file of `digests`.",
+    fields: &[&[
+        Field::optional("train", FILE, "What is learned from."),
+        Field::optional("dev", FILE, "What checkpoints are chosen by, and weights learned by."),
+        Field::optional("test", FILE, "What `evaluate` scores, and nothing else reads."),
+    ]],
+    open: None,
+    rules: &[Rule::Some(&["train", "dev", "test"])],
+    example: "",
+};
+
+const FILE: Type = Type::Any(&[Type::Path, Type::Block(&REMOTE)]);
+
+static REMOTE: Block = Block {
+    name: "remote file",
+    doc: "A file behind a URL, and what it must hash to.",
+    fields: &[&[
+        Field::required(
+            "url",
+            Type::Form("^https?://", "`https://…`"),
+            "Where the file is. It is fetched once, into the cache.",
+        ),
+        Field::optional("blake3", HEX, "Its digest as `b3sum FILE` prints it."),
+        Field::optional("sha256", HEX, "Its digest as `sha256sum FILE` prints it."),
+    ]],
+    open: None,
+    rules: &[Rule::AtMostOne(&["blake3", "sha256"])],
+    example: "",
+};
+
+const HEX: Type = Type::Form("^[0-9a-fA-F]{64}$", "64 hexadecimal digits");
