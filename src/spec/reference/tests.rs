@@ -127,6 +127,8 @@ const ENTANGLED: &[(&str, &str)] = &[
     ("pipeline", "include"),
     // Variables of the sweep.
     ("sweep", "exclude"),
+    // Two ends and a count.
+    ("range", "log_range"),
     // A value of the sweep.
     ("report", "baseline"),
     // Weights in place of a metric, or numbers along the columns.
