@@ -7,6 +7,7 @@
 //! To add a field: a row here, then `TARTAN_BLESS=1 cargo test --no-default-features --lib reference`, which
 //! writes its page anew.
 
+mod command;
 mod encoder;
 mod evaluate;
 mod objective;

@@ -1,6 +1,6 @@
 //! The file itself: its own fields, and what a stage and a sweep look like.
 
-use super::{Block, Field, Rule, Type, encoder, evaluate, objective, report, tokenize, training};
+use super::{Block, Field, Rule, Type, command, encoder, evaluate, objective, report, tokenize, training};
 
 /// A pipeline file.
 pub static PIPELINE: Block = Block {
@@ -80,6 +80,7 @@ pub(super) static STAGE: Block = Block {
         kind("learn-weights", &training::LEARN_WEIGHTS),
         kind("evaluate", &evaluate::EVALUATE),
         kind("export", &evaluate::EXPORT),
+        kind("command", &command::COMMAND),
     ]],
     open: None,
     rules: &[Rule::One(&[
@@ -90,6 +91,7 @@ pub(super) static STAGE: Block = Block {
         "learn-weights",
         "evaluate",
         "export",
+        "command",
     ])],
     example: "",
 };

@@ -8,8 +8,8 @@ pub(super) static REPORT: Block = Block {
     fields: &[&[
         Field::optional(
             "metric",
-            Type::Form(r"\$\{|\.(accuracy|macro_f1|micro_f1)$", "`STAGE.METRIC`"),
-            "What the cells show: a metric of an `evaluate` stage, such as `test.macro_f1`.",
+            Type::Form(r"\$\{|.\..", "`STAGE.METRIC`"),
+            "What the cells show: a metric of an `evaluate` stage, such as `test.macro_f1`, or a number of a `command` stage.",
         ),
         Field::optional(
             "weights",

@@ -106,6 +106,16 @@ const CONTEXTS: &[Context] = &[
     ),
     within("export", "{tartan: 1, stages: {s: {export: {HERE}}}}", &[("model", "m")]),
     within(
+        "command",
+        "{tartan: 1, stages: {s: {command: {HERE}}}}",
+        &[("run", "[sh]"), ("outputs", "[o.txt]")],
+    ),
+    within(
+        "made file",
+        "{tartan: 1, stages: {s: {command: {run: [sh], outputs: [o.txt], inputs: {f: {HERE}}}}}}",
+        &[("stage", "m")],
+    ),
+    within(
         "report",
         "{tartan: 1, vars: {v: 1}, stages: {s: {export: {model: m}}}, sweep: {v: [1, 2]}, report: {HERE}}",
         &[("metric", "s.accuracy")],
@@ -125,6 +135,8 @@ const ENTANGLED: &[(&str, &str)] = &[
     // Files that must be there.
     ("pipeline", "digests"),
     ("pipeline", "include"),
+    // Programs that must be there.
+    ("command", "programs"),
     // Variables of the sweep.
     ("sweep", "exclude"),
     // Two ends and a count.

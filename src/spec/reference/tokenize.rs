@@ -52,7 +52,7 @@ domain: {tokenize: {tokenizer: encoder, splits: {train: data/domain.txt}, sample
 
 static SPLITS: Block = Block {
     name: "splits",
-    doc: "A file, or a URL, for each split. A URL's digest is pinned, beside it or in a file of `digests`.",
+    doc: "A file, a URL, or what a stage makes, for each split. A URL's digest is pinned, beside it or in a file of `digests`.",
     fields: &[&[
         Field::optional("train", FILE, "What is learned from."),
         Field::optional("dev", FILE, "What checkpoints are chosen by, and weights learned by."),
@@ -63,9 +63,10 @@ static SPLITS: Block = Block {
     example: "",
 };
 
-const FILE: Type = Type::Any(&[Type::Path, Type::Block(&REMOTE)]);
+const FILE_OF: &[Type] = &[Type::Path, Type::Block(&REMOTE), Type::Block(&MADE)];
+const FILE: Type = Type::Any(FILE_OF);
 
-static REMOTE: Block = Block {
+pub(super) static REMOTE: Block = Block {
     name: "remote file",
     doc: "A file behind a URL, and what it must hash to.",
     fields: &[&[
@@ -79,6 +80,23 @@ static REMOTE: Block = Block {
     ]],
     open: None,
     rules: &[Rule::AtMostOne(&["blake3", "sha256"])],
+    example: "",
+};
+
+pub(super) static MADE: Block = Block {
+    name: "made file",
+    doc: "What another stage makes.",
+    fields: &[&[
+        Field::required("stage", Type::Stage(&[]), "The stage."),
+        Field::optional(
+            "file",
+            Type::Path,
+            "The file that it makes; a `/` at the end means a folder. A split is one file, so it must say which.",
+        )
+        .or_else("all that it makes, as a folder"),
+    ]],
+    open: None,
+    rules: &[],
     example: "",
 };
 
