@@ -38,12 +38,10 @@ const CPU: Machine = Machine { gpus: 0, threads: 2, bf16: false };
 
 /// Reviews with stars, uneven: of ten, seven good ones.
 fn reviews() -> String {
-    let mut text = String::new();
+    let mut text = "id,review,stars\n".to_owned();
     for i in 0..40 {
         let stars = ["good", "good", "good", "good", "good", "good", "good", "bad", "bad", "so, so"][i % 10];
-        text.push_str(&format!(
-            "{{\"id\": {i}, \"review\": \"number {i}, a long walk by the sea\\nand back\", \"stars\": \"{stars}\"}}\n"
-        ));
+        text.push_str(&format!("{i},\"number {i}, \"\"a\"\" long walk by the sea\nand back\",\"{stars}\"\n"));
     }
     text
 }
@@ -71,12 +69,17 @@ fn finding<'a>(draft: &'a Draft, what: &str) -> &'a str {
 
 #[test]
 fn a_table_becomes_a_sound_pipeline_with_reasons() {
-    let world = World::new(&[("reviews.jsonl", &reviews())]);
+    let world = World::new(&[("reviews.csv", &reviews())]);
     for machine in [GPU, CPU] {
-        let draft = drafted(&world, &["reviews.jsonl"], machine);
+        let draft = drafted(&world, &["reviews.csv"], machine);
         let (spec, diagnostics) = Spec::from_text(&world.path("mine.yaml"), &draft.text, &[]);
         assert!(diagnostics.is_empty(), "{}\n{}", diagnostics[0], draft.text);
         assert_eq!(spec.swept, ["method", "seed"]);
+        // What there is no file of is a part of the one that there is.
+        let crate::spec::Block::Tokenize { action, .. } = &spec.points[0].stages["task"] else {
+            panic!("kind")
+        };
+        assert_eq!(action.parts.keys().collect::<Vec<_>>(), ["dev", "test"]);
         assert!(finding(&draft, "text").starts_with("`review`: by its name"), "{:?}", draft.findings);
         assert!(finding(&draft, "label").starts_with("`stars`: the only field"), "{:?}", draft.findings);
         assert!(
@@ -86,7 +89,7 @@ fn a_table_becomes_a_sound_pipeline_with_reasons() {
         );
         assert!(finding(&draft, "length").starts_with("32 tokens"), "{:?}", draft.findings);
     }
-    let draft = drafted(&world, &["reviews.jsonl"], GPU);
+    let draft = drafted(&world, &["reviews.csv"], GPU);
     assert!(draft.text.contains("precision: bf16") && draft.text.contains("range: [0, 3]"), "{}", draft.text);
 }
 
@@ -137,7 +140,8 @@ fn names_that_yaml_would_misread_are_quoted() {
         panic!("kind")
     };
     assert_eq!((action.text.as_str(), action.label.as_deref()), ("true", Some("a: b")));
-    let crate::spec::SplitFile::Local(file) = &splits["train"] else { panic!("a file") };
+    let crate::spec::SplitSource::Files(files) = &splits["train"] else { panic!("files") };
+    let [crate::spec::SplitFile::Local(file)] = files.as_slice() else { panic!("a file") };
     assert_eq!(file.path, world.path("no#: ${x}.jsonl"));
 }
 

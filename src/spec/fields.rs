@@ -29,6 +29,8 @@ pub enum Range {
     BelowOne,
     /// Above 0 and at most 1.
     UpToOne,
+    /// Above 0 and below 1.
+    Part,
 }
 
 impl Range {
@@ -39,6 +41,7 @@ impl Range {
             Self::Positive => number > 0.0,
             Self::BelowOne => (0.0..1.0).contains(&number),
             Self::UpToOne => number > 0.0 && number <= 1.0,
+            Self::Part => number > 0.0 && number < 1.0,
         }
     }
 
@@ -50,6 +53,7 @@ impl Range {
             Self::Positive => "above 0",
             Self::BelowOne => "at least 0 and below 1",
             Self::UpToOne => "above 0 and at most 1",
+            Self::Part => "above 0 and below 1",
         }
     }
 }

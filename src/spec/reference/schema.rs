@@ -152,6 +152,7 @@ fn number(range: Range) -> Value {
         Range::NotNegative => json!({"type": "number", "minimum": 0}),
         Range::Positive => json!({"type": "number", "exclusiveMinimum": 0}),
         Range::BelowOne => json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1}),
+        Range::Part => json!({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}),
         Range::UpToOne => json!({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
     }
 }

@@ -139,6 +139,10 @@ const ENTANGLED: &[(&str, &str)] = &[
     ("command", "programs"),
     // Variables of the sweep.
     ("sweep", "exclude"),
+    // What is said of several fields, or of parts of a split, where there are none.
+    ("tokenize", "join"),
+    ("tokenize", "split_seed"),
+    ("tokenize", "stratify"),
     // Two ends and a count.
     ("range", "log_range"),
     // A value of the sweep.
@@ -237,6 +241,7 @@ fn good(of: &Type) -> Vec<String> {
             Range::Positive => &["1e-9", "1e9"],
             Range::BelowOne => &["0", "0.999"],
             Range::UpToOne => &["1e-9", "1.0"],
+            Range::Part => &["1e-9", "0.999"],
         }),
         Type::Numbers(count, range) => {
             let rising: Vec<String> = match range {
@@ -273,6 +278,7 @@ fn bad(of: &Type) -> Vec<String> {
             Range::Positive => &["0", "-1", "[]"],
             Range::BelowOne => &["1", "-1e-9", "[]"],
             Range::UpToOne => &["0", "1.001", "[]"],
+            Range::Part => &["0", "1.0", "[]"],
         }),
         Type::Numbers(count, range) => {
             let list = |value: &str, count: usize| format!("[{}]", vec![value; count].join(", "));

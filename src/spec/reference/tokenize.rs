@@ -10,13 +10,33 @@ pub(super) static TOKENIZE: Block = Block {
         Field::required("splits", Type::Block(&SPLITS), "The file of each split."),
         Field::optional(
             "format",
-            Type::Word(&[("jsonl", "a JSON object a line"), ("lines", "a text a line, without labels")]),
-            "How the files hold their texts.",
+            Type::Word(&[
+                ("jsonl", "a JSON object a line"),
+                ("csv", "a table with a header"),
+                ("tsv", "the same, with tabs"),
+                ("parquet", ""),
+                ("lines", "a text a line, without labels"),
+            ]),
+            "How the files hold their texts. `.gz` and `.zst` are unpacked.",
         )
-        .or_else("each file's name says it: `.jsonl` and `.ndjson`, or `.txt`"),
-        Field::optional("text", Type::Text, "The field of a record that holds its text.").or("text"),
-        Field::optional("label", Type::Text, "The field of a record that holds its label; every record must have it.")
+        .or_else("each file's name says it"),
+        Field::optional(
+            "text",
+            Type::Several(&Type::Path),
+            "The field or column that holds the text, or several, joined; `a.b` is field `b` of the object in field `a`.",
+        )
+        .or("text"),
+        Field::optional("join", Type::Text, "What stands between the texts of several fields.").or("\" \""),
+        Field::optional("label", Type::Text, "The field that holds the label; every record must have it.")
             .or_else("`label`, where the records have it"),
+        Field::optional(
+            "label_map",
+            Type::Each("LABEL", &Type::Anything),
+            "What each label of the files becomes; a text whose label becomes `null` is left out. `*` stands for every label \
+             that is not named.",
+        )
+        .or_else("labels stay as they are"),
+        Field::optional("quotes", Type::Truth, "Of CSV and TSV: whether a `\"` at the start of a value quotes it.").or("true"),
         Field::optional(
             "max_length",
             Type::Count(3),
@@ -37,6 +57,23 @@ pub(super) static TOKENIZE: Block = Block {
         )
         .or_else("all of it"),
         Field::optional("seed", Type::Count(0), "Seeds the sample.").or("0"),
+        Field::optional("split_seed", Type::Count(0), "Seeds which texts become part of which split.").or("0"),
+        Field::optional("stratify", Type::Truth, "Give each part of the train split its share of every label.").or("true"),
+        Field::optional(
+            "deduplicate",
+            Type::Any(&[
+                Type::Truth,
+                Type::Word(&[("across", "also takes from train what is in dev or test, and from dev what is in test")]),
+            ]),
+            "Take a text that comes more than once only once.",
+        )
+        .or("false"),
+        Field::optional(
+            "strict",
+            Type::Truth,
+            "Make errors of what is else a warning: labels that train lacks, texts that two splits share.",
+        )
+        .or("false"),
     ]],
     open: None,
     rules: &[],
@@ -52,11 +89,13 @@ domain: {tokenize: {tokenizer: encoder, splits: {train: data/domain.txt}, sample
 
 static SPLITS: Block = Block {
     name: "splits",
-    doc: "A file, a URL, or what a stage makes, for each split. A URL's digest is pinned, beside it or in a file of `digests`.",
+    doc: "The files of each split: a path, a pattern of paths (`data/*.jsonl`), a URL, what a stage makes, or a list of such. \
+          A URL's digest is pinned, beside it or in a file of `digests`. `dev` and `test` may be so many texts of the train \
+          split's files (`500`), or a part of them (`0.1`): they are then not in train.",
     fields: &[&[
-        Field::optional("train", FILE, "What is learned from."),
-        Field::optional("dev", FILE, "What checkpoints are chosen by, and weights learned by."),
-        Field::optional("test", FILE, "What `evaluate` scores, and nothing else reads."),
+        Field::optional("train", Type::Any(FILES_OF), "What is learned from."),
+        Field::optional("dev", Type::Any(PART_OF), "What checkpoints are chosen by, and weights learned by."),
+        Field::optional("test", Type::Any(PART_OF), "What `evaluate` scores, and nothing else learns from."),
     ]],
     open: None,
     rules: &[Rule::Some(&["train", "dev", "test"])],
@@ -64,7 +103,8 @@ static SPLITS: Block = Block {
 };
 
 const FILE_OF: &[Type] = &[Type::Path, Type::Block(&REMOTE), Type::Block(&MADE)];
-const FILE: Type = Type::Any(FILE_OF);
+const FILES_OF: &[Type] = &[Type::Several(&Type::Any(FILE_OF))];
+const PART_OF: &[Type] = &[Type::Several(&Type::Any(FILE_OF)), Type::Count(1), Type::Number(Range::Part)];
 
 pub(super) static REMOTE: Block = Block {
     name: "remote file",
