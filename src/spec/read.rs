@@ -81,6 +81,11 @@ pub(super) fn read(file: &Path, text: Text, overrides: &Overrides) -> (Spec, Vec
         }
         diagnostic
     }));
+    // A slip in its one use leaves a variable without any, and is told of itself.
+    let slips = [Code::UnknownVariable, Code::MalformedVariable, Code::CircularVariables];
+    if diagnostics.iter().any(|fault| slips.contains(&fault.code)) {
+        diagnostics.retain(|fault| fault.code != Code::UnusedVariable);
+    }
     (spec, diagnostics)
 }
 

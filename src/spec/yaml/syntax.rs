@@ -43,7 +43,19 @@ pub(super) fn fault(text: &Text, error: &serde_yaml::Error) -> Diagnostic {
         let (line, column) = at.split_once(" column ")?;
         Some((what, line.parse().ok()?, column.parse().ok()?))
     });
+    if let Some(fault) = place.as_ref().and_then(|place| likely(text, problem, place)) {
+        return fault;
+    }
     let (message, help, begins) = explained(problem, context.map(|(what, ..)| what));
+    // Where the bracket that is not closed is in the same line, something is missing between its fields.
+    let same_line =
+        context.is_some_and(|(_, line, _)| place.as_ref().is_some_and(|place| place.line == line));
+    if begins && same_line && problem.starts_with("did not find expected ','") {
+        let close = if problem.contains('}') { '}' } else { ']' };
+        let fault = Diagnostic::error(Code::Syntax, format!("a `,` or `{close}` is missing before this"));
+        let fault = fault.help("put a comma between two fields, and a text that holds `: ` into quotes");
+        return placed(text, fault, place.map(|place| Place { width: 1, ..place }));
+    }
     let fault = Diagnostic::error(Code::Syntax, message);
     let fault = match help {
         Some(help) => fault.help(help),
@@ -54,6 +66,48 @@ pub(super) fn fault(text: &Text, error: &serde_yaml::Error) -> Diagnostic {
         _ => place,
     };
     placed(text, fault, place.map(|place| Place { width: 1, ..place }))
+}
+
+/// What is likely meant where the parser stopped for a reason that would mislead.
+fn likely(text: &Text, problem: &str, place: &Place) -> Option<Diagnostic> {
+    if problem.starts_with("did not find expected ','") {
+        let column = bare_variable(&place.source)?;
+        let here = text.place_at(place.line, column, false);
+        let name: String =
+            here.source.chars().skip(column - 1).take_while(|c| *c != '}').chain(['}']).collect();
+        let fault = Diagnostic::error(Code::Syntax, "a `${…}` among `{` and `[` wants quotes");
+        let width = name.chars().count();
+        return Some(fault.at(Place { width, ..here }).help(format!("write `\"{name}\"`")));
+    }
+    if problem == "mapping values are not allowed in this context" {
+        let before = lines(&text.text).take(place.line.saturating_sub(1)).collect::<Vec<_>>();
+        let (line, source) = before.iter().enumerate().rev().find(|(_, line)| !line.trim().is_empty())?;
+        let said = source.trim();
+        let (key, value) = said.split_once(':')?;
+        let is_key = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+        if is_key && !value.is_empty() && !value.starts_with([' ', '/']) && !said.contains(": ") {
+            let column = source.chars().take_while(|c| c.is_whitespace()).count() + 1;
+            let here = Place { width: said.chars().count(), ..text.place_at(line + 1, column, false) };
+            let fault = Diagnostic::error(Code::Syntax, "a `:` without a blank after it makes no field");
+            return Some(fault.at(here).help(format!("write `{key}: {value}`")));
+        }
+    }
+    None
+}
+
+/// The column of a `${` that stands in a line without quotes.
+fn bare_variable(line: &str) -> Option<usize> {
+    let chars: Vec<char> = line.chars().collect();
+    let mut quote = None;
+    for (at, c) in chars.iter().enumerate() {
+        match (quote, c) {
+            (None, '"' | '\'') => quote = Some(*c),
+            (Some(open), c) if open == *c => quote = None,
+            (None, '$') if chars.get(at + 1) == Some(&'{') => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// A problem in plain words, the way out, and whether it is where the context begins rather than where the parser gave
