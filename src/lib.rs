@@ -13,6 +13,7 @@ pub mod diag;
 pub mod digest;
 pub mod event;
 pub mod exec;
+pub mod hub;
 pub mod plan;
 pub mod report;
 pub mod spec;

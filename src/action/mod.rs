@@ -232,15 +232,15 @@ pub struct Request {
     pub means: Means,
 }
 
-/// `fetch`. Reads nothing. Writes [`roles::FETCHED`]. Where the file comes from is no part of the key: a
-/// mirror gives the same bytes.
+/// `fetch`. Reads nothing. Writes [`roles::FETCHED`]; of a commit, each file under its name without its folders.
+/// Where a file comes from is no part of the key: a mirror gives the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetch {
     /// What the file must hash to.
     pub pin: Pin,
 }
 
-/// The digest that a remote file is pinned to.
+/// The digest that remote files are pinned to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pin {
@@ -248,6 +248,26 @@ pub enum Pin {
     Blake3(Digest),
     /// As `sha256sum` prints it: 64 hexadecimal digits in lower case.
     Sha256(String),
+    /// A commit of a repository of the hub, which names all its files by their content.
+    Commit(HubFiles),
+}
+
+/// Files of one commit of a repository of the hub.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HubFiles {
+    /// `org/name`; of a data set `datasets/org/name`.
+    pub repo: String,
+    /// Its hash: 40 hexadecimal digits in lower case.
+    pub commit: String,
+    /// Their paths in the repository; no two have the same name without its folders.
+    pub files: Vec<String>,
+}
+
+impl HubFiles {
+    /// The role of one of the files: its name without its folders.
+    pub fn role(file: &str) -> &str {
+        file.rsplit('/').next().unwrap_or(file)
+    }
 }
 
 impl Pin {
@@ -256,14 +276,16 @@ impl Pin {
         match self {
             Self::Blake3(_) => "blake3",
             Self::Sha256(_) => "sha256",
+            Self::Commit(_) => "commit",
         }
     }
 
-    /// The digest in 64 hexadecimal digits.
+    /// The digest in hexadecimal digits: 64, of a commit 40.
     pub fn hex(&self) -> String {
         match self {
             Self::Blake3(digest) => digest.hex(),
             Self::Sha256(hex) => hex.clone(),
+            Self::Commit(HubFiles { commit, .. }) => commit.clone(),
         }
     }
 }

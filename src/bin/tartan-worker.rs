@@ -24,6 +24,7 @@ use std::{env, fs, process, thread};
 
 use tartan::action::{Action, Request};
 use tartan::event::{Failure, Message};
+use tartan::hub::Ask;
 use tartan::store::own_partial;
 
 use learn::libtorch;
@@ -44,14 +45,35 @@ fn main() -> ExitCode {
             let version = env!("CARGO_PKG_VERSION");
             print(&format!("tartan-worker {version} (libtorch {})", libtorch::version()))
         }
+        ["resolve"] => match resolve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "{error}");
+                ExitCode::FAILURE
+            }
+        },
         ["devices"] => print(&serde_json::json!({ "cuda": libtorch::cuda_devices() }).to_string()),
         _ => {
-            let usage =
-                "usage: tartan-worker [--version | devices]; without arguments, a request on standard input";
+            let usage = "usage: tartan-worker [--version | devices | resolve]; without arguments, a request on standard input";
             let _ = writeln!(io::stderr(), "{usage}");
             ExitCode::from(2)
         }
     }
+}
+
+/// Answers what the command line asks of the hub: a line of JSON in, a line for each answer out.
+fn resolve() -> io::Result<()> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    let asks: Vec<Ask> = serde_json::from_str(&line)?;
+    end_with_parent();
+    let note = |text| drop(writeln!(io::stderr(), "{text}"));
+    let mut out = io::stdout().lock();
+    for answer in stage::hub::resolve(&asks, &note) {
+        serde_json::to_writer(&mut out, &answer)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
 }
 
 /// Reads the request, runs its stage, and says that it is done.

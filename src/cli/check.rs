@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::pipeline::{self, Choice, Loaded};
+use super::pipeline::{self, Choice, Hub, Loaded};
 use super::{Exit, Fault, out};
 use crate::diag::{self, Diagnostic};
 use crate::plan;
@@ -51,7 +51,7 @@ pub(super) fn diagnose(
     spec: (Spec, Vec<Diagnostic>),
     choice: &Choice,
 ) -> Result<(Option<Loaded>, Vec<Diagnostic>), Fault> {
-    let (loaded, mut diagnostics) = pipeline::inspect(spec, &[], choice)?;
+    let (loaded, mut diagnostics) = pipeline::inspect(spec, &[], choice, Hub::Tell)?;
     diagnostics.extend(loaded.iter().flat_map(|loaded| plan::unneeded(&loaded.spec)));
     Ok((loaded, diagnostics))
 }

@@ -20,6 +20,7 @@ mod out;
 mod pipeline;
 mod plan;
 mod results;
+mod revisions;
 mod run;
 mod schema;
 mod show;
@@ -200,9 +201,9 @@ impl From<crate::exec::ExecError> for Fault {
     fn from(error: crate::exec::ExecError) -> Self {
         match error {
             crate::exec::ExecError::Store(error) => error.into(),
-            missing @ crate::exec::ExecError::NoWorker { .. } => {
-                let help = missing.help();
-                Self::failed(Code::NoWorker, missing.to_string(), help)
+            other => {
+                let help = other.help();
+                Self::failed(Code::NoWorker, other.to_string(), help)
             }
         }
     }

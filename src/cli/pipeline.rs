@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, encoders, out};
+use super::{Fault, encoders, out, revisions};
 use crate::diag::{Code, Diagnostic, Severity, nearest};
 use crate::digest::Digest;
 use crate::exec::{Status, known};
@@ -45,10 +45,26 @@ pub(super) struct Loaded {
     pub(super) targets: Vec<String>,
 }
 
+/// How it is found out which commits the hub's revisions are at.
+#[derive(Clone, Copy)]
+pub(super) enum Hub<'a> {
+    /// From the hub's cache on disk; what that does not tell stays open, and the stages that need it have no key.
+    Cache,
+    /// The same, and what stays open is told.
+    Tell,
+    /// What the cache does not tell, this worker asks the hub; with `refresh`, all that may have moved.
+    Ask { worker: &'a Path, refresh: bool },
+}
+
 /// Reads the pipeline, checks it, hashes its files and builds its plan. Warnings are printed; errors all
 /// come back at once.
 pub(super) fn load(file: &Path, targets: &[String], choice: &Choice) -> Result<Loaded, Fault> {
-    let (loaded, diagnostics) = inspect(Spec::load(file, &choice.overrides()), targets, choice)?;
+    load_with(file, targets, choice, Hub::Cache)
+}
+
+/// [`load`], with the hub asked if need be.
+fn load_with(file: &Path, targets: &[String], choice: &Choice, hub: Hub) -> Result<Loaded, Fault> {
+    let (loaded, diagnostics) = inspect(Spec::load(file, &choice.overrides()), targets, choice, hub)?;
     let Some(loaded) = loaded else { return Err(Fault::wrong(diagnostics)) };
     out::diagnostics(diagnostics);
     Ok(loaded)
@@ -60,8 +76,9 @@ pub(super) fn inspect(
     (spec, mut diagnostics): (Spec, Vec<Diagnostic>),
     targets: &[String],
     choice: &Choice,
+    hub: Hub,
 ) -> Result<(Option<Loaded>, Vec<Diagnostic>), Fault> {
-    let outline = plan::outline(&spec, targets, &mut diagnostics);
+    let mut outline = plan::outline(&spec, targets, &mut diagnostics);
     let files = if has_errors(&diagnostics) { outline.all_files() } else { outline.files() };
     // An encoder's folder that is not there is told of once, not for each of its files.
     let mut lost: BTreeSet<&Path> = BTreeSet::new();
@@ -70,6 +87,10 @@ pub(super) fn inspect(
             diagnostics.push(spec.diagnose(&source.at, fault));
         }
     }
+    if has_errors(&diagnostics) {
+        return Ok((None, diagnostics));
+    }
+    revisions::resolve(&spec, &mut outline, hub, &mut diagnostics)?;
     if has_errors(&diagnostics) {
         return Ok((None, diagnostics));
     }
@@ -250,6 +271,11 @@ impl TargetChoice {
     /// The pipeline, planned for its targets.
     pub(super) fn load(&self) -> Result<Loaded, Fault> {
         load(&self.pipeline, &self.targets, &self.choice)
+    }
+
+    /// The same, with the hub asked if need be.
+    pub(super) fn load_with(&self, hub: Hub) -> Result<Loaded, Fault> {
+        load_with(&self.pipeline, &self.targets, &self.choice, hub)
     }
 }
 

@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use super::pipeline::{Loaded, TargetChoice};
 use super::{Exit, Fault, out, why};
 use crate::exec::{NodeStatus, Status, known};
+use crate::plan::NodeId;
 use crate::report::changes::Earlier;
 
 #[derive(Debug, clap::Args)]
@@ -62,8 +63,8 @@ pub(super) fn print(loaded: &Loaded, status: &Status, all: bool) -> Result<(), F
             }
             NodeStatus::Waits(on) => {
                 waits += 1;
-                let names: Vec<&str> = on.iter().map(|id| plan.node(*id).name.as_str()).collect();
-                out::line(format_args!("  waits   {:width$}  {kind:9}  on {}", node.name, names.join(", ")));
+                let on = waits_on(loaded, id, on);
+                out::line(format_args!("  waits   {:width$}  {kind:9}  on {on}", node.name));
             }
         }
     }
@@ -73,4 +74,13 @@ pub(super) fn print(loaded: &Loaded, status: &Status, all: bool) -> Result<(), F
     }
     out::line(sum);
     Ok(())
+}
+
+/// What a node waits on, in words.
+pub(super) fn waits_on(loaded: &Loaded, id: NodeId, on: &[NodeId]) -> String {
+    if let Some(revision) = &loaded.plan.node(id).unresolved {
+        return format!("the hub: `tartan run` asks which commit `{revision}` is");
+    }
+    let names: Vec<&str> = on.iter().map(|id| loaded.plan.node(*id).name.as_str()).collect();
+    names.join(", ")
 }

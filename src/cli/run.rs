@@ -6,7 +6,7 @@ use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use super::figures::IfMissing;
-use super::pipeline::{self, TargetChoice};
+use super::pipeline::{self, Hub, TargetChoice};
 use super::{Exit, Fault, figures, out, plan, results};
 use crate::diag::{Code, Diagnostic, without_query};
 use crate::event::{Event, Level};
@@ -15,6 +15,7 @@ use crate::report::{EventLog, Progress, ReportError};
 use crate::store::StoreError;
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of the command line")]
 pub(super) struct Args {
     #[command(flatten)]
     target: TargetChoice,
@@ -33,6 +34,9 @@ pub(super) struct Args {
     /// Run this stage even if its result is there; may be repeated
     #[arg(long, value_name = "STAGE")]
     force: Vec<String>,
+    /// Ask the hub where the revisions of `hf://` names (`main`, where none is said) are now
+    #[arg(long)]
+    refresh: bool,
     /// Show what would run, and run nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -45,7 +49,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
-    let loaded = args.target.load()?;
+    let worker = worker();
+    let loaded = if args.dry_run {
+        args.target.load()?
+    } else {
+        args.target.load_with(Hub::Ask { worker: &worker, refresh: args.refresh })?
+    };
     let mut force = BTreeSet::new();
     for stage in &args.force {
         loaded.nodes(stage)?;
@@ -66,7 +75,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         device: args.device,
         keep_going: args.keep_going,
         force,
-        worker: worker(),
+        worker,
         command: command.iter().map(|word| recorded(&word.to_string_lossy())).collect(),
         git_commit: git_commit(&args.target.pipeline),
     };

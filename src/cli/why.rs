@@ -1,7 +1,7 @@
 //! `tartan why`: what changed since the nearest earlier result.
 
 use super::pipeline::{Loaded, StageChoice};
-use super::{Exit, Fault, out};
+use super::{Exit, Fault, out, plan};
 use crate::action::{Action, Manifest};
 use crate::exec::NodeStatus;
 use crate::plan::{Input, NodeId};
@@ -48,8 +48,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
                 }
             }
             NodeStatus::Waits(on) => {
-                let names: Vec<&str> = on.iter().map(|id| loaded.plan.node(*id).name.as_str()).collect();
-                out::line(format_args!("{}: waits on {}", node.name, names.join(", ")));
+                out::line(format_args!("{}: waits on {}", node.name, plan::waits_on(&loaded, id, on)));
                 out::line("  it runs if what they make differs from what it was made from");
             }
         }

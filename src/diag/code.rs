@@ -122,6 +122,10 @@ codes! {
     NoMatch = "T0511": "a pattern that matches no file",
     BadPattern = "T0512": "a pattern of files that cannot be used",
     MixedFormats = "T0513": "a split's files in several formats",
+    BadHubName = "T0551": "a name that nothing on the hub has",
+    HubRefused = "T0552": "what the hub does not give",
+    HubOffline = "T0553": "a revision that only the hub knows",
+    HubUnresolved = "T0554": "a revision whose commit is not known yet",
 
     // Included files and profiles.
     CircularInclude = "T0601": "files that include each other",

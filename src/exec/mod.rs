@@ -6,6 +6,7 @@
 
 mod aftermath;
 mod pools;
+mod resolve;
 mod schedule;
 mod status;
 mod stop;
@@ -20,6 +21,7 @@ use crate::event::Event;
 use crate::plan::{NodeId, Plan};
 use crate::store::{Artifacts, Store, StoreError};
 
+pub use resolve::resolve;
 pub use status::{NodeStatus, Status, known};
 pub use stop::Stop;
 
@@ -82,6 +84,12 @@ pub enum ExecError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The worker that was to ask the hub did not.
+    #[error("the worker did not ask the hub: {why}")]
+    Resolve {
+        /// Why.
+        why: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -96,6 +104,9 @@ impl ExecError {
                  `cargo xtask run` builds both"
                     .to_owned(),
             ),
+            Self::Resolve { .. } => {
+                Some("`tartan` and `tartan-worker` must be of one version: install both again".to_owned())
+            }
             Self::Store(error) => error.help(),
         }
     }

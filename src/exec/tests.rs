@@ -116,6 +116,7 @@ fn plan(nodes: &[(&str, u64, Option<usize>)]) -> Plan {
             means: Means::default(),
             objective_names: vec![],
             urls: vec![],
+            unresolved: None,
             deliver_to: vec![],
         });
     }

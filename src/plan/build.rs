@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::checks::check_test_splits;
-use super::outline::{Outline, encoder_files};
+use super::outline::{Outline, encoder_files, hub_files};
 use super::{Input, Node, NodeId, Plan};
-use crate::action::{self, Action, Export, Fetch, Head, Means, roles};
+use crate::action::{Action, Export, Fetch, Head, HubFiles, Means, Pin, roles};
 use crate::diag::{Code, Diagnostic};
 use crate::digest::{Digest, Encoding};
-use crate::spec::{Block, CommandBlock, Point, Ref, Remote, Source, Spec, SplitFile, Stages};
+use crate::spec::{
+    Block, CommandBlock, HubSource, ModelSource, Point, Ref, Remote, Source, Spec, SplitFile, Stages,
+};
 
 /// Builds the plan. `digests` holds every file of [`Outline::files`]; a file that it lacks is a fault of
 /// the caller and leaves the stage out. Stages that do the same with the same inputs become one node,
@@ -23,6 +25,7 @@ pub fn build(
     let mut builder = Builder {
         spec: outline.spec,
         digests,
+        commits: &outline.commits,
         plan: Plan::new(&outline.spec.name),
         heads: BTreeMap::new(),
         by_recipe: BTreeMap::new(),
@@ -52,6 +55,7 @@ pub fn build(
 struct Builder<'a> {
     spec: &'a Spec,
     digests: &'a BTreeMap<PathBuf, Digest>,
+    commits: &'a BTreeMap<(String, String), String>,
     plan: Plan,
     /// The head of each block's action, and its digest. Points share blocks.
     heads: BTreeMap<*const Block, (Arc<Head>, Digest)>,
@@ -114,8 +118,8 @@ impl<'a> Builder<'a> {
         let mut deliver_to: Option<&Source> = None;
         let action = match block {
             Block::Broken(_) => return None,
-            Block::Encoder { folder, action } => {
-                inputs.encoder(folder, action, self.digests);
+            Block::Encoder { from, action } => {
+                self.encoder(index, from, encoder_files(action), &mut inputs);
                 Action::Encoder(action.clone())
             }
             Block::Tokenize { tokenizer, splits, sample_of, action } => {
@@ -194,6 +198,7 @@ impl<'a> Builder<'a> {
             inputs: inputs.found,
             objective_names,
             urls: vec![],
+            unresolved: None,
             checkpoint,
             means,
             deliver_to: vec![],
@@ -226,6 +231,24 @@ impl<'a> Builder<'a> {
         id
     }
 
+    /// The files of an encoder.
+    fn encoder(&mut self, index: usize, from: &ModelSource, files: &[&str], inputs: &mut Inputs) {
+        match from {
+            ModelSource::Folder(folder) => {
+                for file in files {
+                    let said = format!("{}/{file}", folder.name.trim_end_matches('/'));
+                    inputs.file(file, &folder.path.join(file), &said, self.digests);
+                }
+            }
+            ModelSource::Hub(source) => {
+                let node = self.fetch_hub(index, source, hub_files(source, files));
+                for file in files {
+                    inputs.made(file, Some(node), file);
+                }
+            }
+        }
+    }
+
     /// What a command reads: its programs, and what is in its folder.
     fn command(&mut self, index: usize, command: &CommandBlock, inputs: &mut Inputs) {
         for (role, program) in &command.programs {
@@ -242,8 +265,11 @@ impl<'a> Builder<'a> {
             SplitFile::Local(Source { path, name, .. }) => inputs.file(role, path, name, self.digests),
             SplitFile::Remote(remote) => {
                 let node = self.fetch(index, remote);
-                let file = roles::FETCHED.to_owned();
-                inputs.found.insert(role.to_owned(), Input::Output { node, file });
+                inputs.made(role, Some(node), roles::FETCHED);
+            }
+            SplitFile::Hub(source) => {
+                let node = self.fetch_hub(index, source, vec![source.name.path.clone()]);
+                inputs.made(role, Some(node), HubFiles::role(&source.name.path));
             }
             SplitFile::Made(made) if made.is_folder() => inputs.folder(role, &made.stage, &made.file),
             SplitFile::Made(made) => inputs.output(role, &made.stage, &made.file),
@@ -252,26 +278,50 @@ impl<'a> Builder<'a> {
 
     /// The node that fetches a file: one for each digest, whatever URLs are said to have it.
     fn fetch(&mut self, index: usize, remote: &Remote) -> NodeId {
-        let stage = name_of(&remote.url);
-        let node = Node {
-            name: format!("fetch {stage}"),
-            stage,
-            points: vec![],
-            action: Action::Fetch(Fetch { pin: remote.pin.clone() }),
-            inputs: BTreeMap::new(),
-            objective_names: vec![],
-            urls: vec![],
-            checkpoint: None,
-            means: Means::default(),
-            deliver_to: vec![],
-        };
-        let head = headed(&node.action);
-        let id = self.place(index, node, head);
+        let id = self.place_fetch(index, name_of(&remote.url), remote.pin.clone(), None);
         let urls = &mut self.plan.weight_mut(id).urls;
         if !urls.contains(&remote.url) {
             urls.push(remote.url.clone());
         }
         id
+    }
+
+    /// The node that fetches files of the hub.
+    fn fetch_hub(&mut self, index: usize, source: &HubSource, files: Vec<String>) -> NodeId {
+        let repo = source.name.repo.to_string();
+        let revision = source.name.revision.clone();
+        let commit = self.commits.get(&(repo.clone(), revision.clone())).cloned();
+        let mut stage = if repo.contains('/') { repo.clone() } else { format!("models/{repo}") };
+        // A whole model goes by its repository or folder there; a file, or a model's without its weights, by its own.
+        let of = if files.iter().any(|file| HubFiles::role(file) == roles::WEIGHTS) {
+            Some(&source.name.path)
+        } else {
+            files.first()
+        };
+        if let Some(of) = of.filter(|of| !of.is_empty()) {
+            stage = format!("{stage}/{of}");
+        }
+        let unresolved = commit.is_none().then(|| revision.clone());
+        let commit = commit.unwrap_or(revision);
+        self.place_fetch(index, stage, Pin::Commit(HubFiles { repo, commit, files }), unresolved)
+    }
+
+    fn place_fetch(&mut self, index: usize, stage: String, pin: Pin, unresolved: Option<String>) -> NodeId {
+        let node = Node {
+            name: format!("fetch {stage}"),
+            stage,
+            points: vec![],
+            action: Action::Fetch(Fetch { pin }),
+            inputs: BTreeMap::new(),
+            objective_names: vec![],
+            urls: vec![],
+            unresolved,
+            checkpoint: None,
+            means: Means::default(),
+            deliver_to: vec![],
+        };
+        let head = headed(&node.action);
+        self.place(index, node, head)
     }
 
     fn deliver(&mut self, id: NodeId, to: &'a Source) {
@@ -322,11 +372,15 @@ impl<'a> Builder<'a> {
         let mut encoding = Encoding::tagged("tartan-recipe-of-tokenizer-1");
         encoding.number(maker.action.revision().into());
         for role in [roles::CONFIG, roles::TOKENIZER] {
-            let digest = match maker.inputs.get(role) {
-                Some(Input::File { digest, .. }) => *digest,
-                _ => whole,
-            };
-            encoding.bytes_of(&digest);
+            match maker.inputs.get(role) {
+                Some(Input::File { digest, .. }) => encoding.bytes_of(digest),
+                // As the hub has it, of one commit.
+                Some(Input::Output { node, file }) => {
+                    encoding.bytes_of(&self.recipes[node.0]);
+                    encoding.text(file);
+                }
+                Some(Input::Folder { .. }) | None => encoding.bytes_of(&whole),
+            }
         }
         encoding.digest()
     }
@@ -339,7 +393,10 @@ impl<'a> Builder<'a> {
         }
         let ((model, of_model), (data, of_data)) = (here.stages.at(model), here.stages.at(data));
         let tokenizer = |encoder: &Block| match encoder {
-            Block::Encoder { folder, .. } => self.digests.get(&folder.path.join(roles::TOKENIZER)),
+            Block::Encoder { from: ModelSource::Folder(folder), .. } => {
+                self.digests.get(&folder.path.join(roles::TOKENIZER))
+            }
+            // What the hub's is, shows once it is here.
             _ => None,
         };
         let (Some(of_model), Some(of_data)) = (tokenizer(of_model), tokenizer(of_data)) else { return };
@@ -376,13 +433,6 @@ impl Inputs<'_> {
                 self.found.insert(role.to_owned(), input);
             }
             None => self.complete = false,
-        }
-    }
-
-    fn encoder(&mut self, folder: &Source, action: &action::Encoder, digests: &BTreeMap<PathBuf, Digest>) {
-        for file in encoder_files(action) {
-            let said = format!("{}/{file}", folder.name.trim_end_matches('/'));
-            self.file(file, &folder.path.join(file), &said, digests);
         }
     }
 
@@ -512,7 +562,8 @@ fn name_nodes(plan: &mut Plan, spec: &Spec) {
             for id in ids {
                 let node = plan.weight_mut(id);
                 if let Action::Fetch(Fetch { pin }) = &node.action {
-                    node.stage = format!("{stage}@{}", &pin.hex()[..8]);
+                    let digest: String = pin.hex().chars().take(8).collect();
+                    node.stage = format!("{stage}@{digest}");
                     node.name = format!("fetch {}", node.stage);
                 }
             }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::made;
 use super::outline::{Outline, names, outline};
-use crate::action::{Objective, Pin};
+use crate::action::{HubFiles, Objective, Pin};
 use crate::diag::{Code, Diagnostic, without_query};
 use crate::digest::Digest;
-use crate::spec::{At, Block, Point, Ref, Source, Spec, SplitFile, SplitSource};
+use crate::hub;
+use crate::spec::{At, Block, ModelSource, Point, Ref, Source, Spec, SplitFile, SplitSource};
 
 /// What an encoder's files say of it. What they do not say is not checked before the worker reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,12 +55,12 @@ pub fn encoders<'a>(outline: &Outline<'a>) -> BTreeMap<&'a Path, bool> {
     for (point, needed) in outline.points() {
         for (_, block) in needed {
             match block {
-                Block::Encoder { folder, .. } => {
+                Block::Encoder { from: ModelSource::Folder(folder), .. } => {
                     folders.entry(folder.path.as_path()).or_insert(false);
                 }
                 Block::Objective { data, action: Objective::Mlm { .. } } => {
                     let encoder = tokenizer_of(point, data).and_then(|of| point.stages.get(&of.stage));
-                    if let Some(Block::Encoder { folder, .. }) = encoder {
+                    if let Some(Block::Encoder { from: ModelSource::Folder(folder), .. }) = encoder {
                         folders.insert(folder.path.as_path(), true);
                     }
                 }
@@ -81,12 +82,14 @@ pub fn check_encoders(
     let mut told: BTreeSet<(&str, &Path)> = BTreeSet::new();
     for (point, needed) in outline.points() {
         let encoder = |of: &Ref| match point.stages.get(&of.stage) {
-            Some(Block::Encoder { folder, .. }) => Some((folder, facts.get(&folder.path)?)),
+            Some(Block::Encoder { from: ModelSource::Folder(folder), .. }) => {
+                Some((folder, facts.get(&folder.path)?))
+            }
             _ => None,
         };
         for (name, block) in needed {
             let found = match block {
-                Block::Encoder { folder, .. } => facts
+                Block::Encoder { from: ModelSource::Folder(folder), .. } => facts
                     .get(&folder.path)
                     .and_then(|facts| Some((folder, of_unknown_type(facts, folder)?, folder.at.clone()))),
                 Block::Tokenize { tokenizer, action, .. } => {
@@ -152,6 +155,10 @@ enum Content<'a> {
     Sha256(&'a str),
     /// Made by a stage: not known before it has run, but there is one of its name.
     Made(&'a str, &'a str),
+    /// Files of a commit of the hub.
+    Commit(&'a HubFiles),
+    /// A file of a revision of the hub.
+    Hub(&'a hub::Name),
 }
 
 impl<'a> Content<'a> {
@@ -161,8 +168,10 @@ impl<'a> Content<'a> {
             SplitFile::Remote(remote) => Some(match &remote.pin {
                 Pin::Blake3(digest) => Self::Blake3(*digest),
                 Pin::Sha256(hex) => Self::Sha256(hex),
+                Pin::Commit(files) => Self::Commit(files),
             }),
             SplitFile::Made(made) => Some(Self::Made(&made.stage.stage, &made.file)),
+            SplitFile::Hub(source) => Some(Self::Hub(&source.name)),
         }
     }
 }
@@ -273,5 +282,6 @@ fn said(file: &SplitFile) -> (&At, String) {
         SplitFile::Local(source) => (&source.at, source.name.clone()),
         SplitFile::Remote(remote) => (&remote.at, without_query(&remote.url)),
         SplitFile::Made(made) => (&made.at, format!("{}/{}", made.stage.stage, made.file)),
+        SplitFile::Hub(source) => (&source.at, source.name.to_string()),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn named(block: &Block) -> Vec<&Made> {
 fn made(file: &SplitFile) -> Option<&Made> {
     match file {
         SplitFile::Made(made) => Some(made),
-        SplitFile::Local(_) | SplitFile::Remote(_) => None,
+        SplitFile::Local(_) | SplitFile::Remote(_) | SplitFile::Hub(_) => None,
     }
 }
 

@@ -73,8 +73,8 @@ impl Input {
 pub struct Node {
     /// What to call it: the stage's name, with the sweep point where points do not share it.
     pub name: String,
-    /// The stage's name in the pipeline; of a `fetch`, the end of its URL, which has a `/` as no stage's
-    /// name has.
+    /// The stage's name in the pipeline; of a `fetch`, the end of its URL, or the repository of the hub, which
+    /// has a `/` as no stage's name has.
     pub stage: String,
     /// The sweep points that have it.
     pub points: Vec<usize>,
@@ -86,6 +86,8 @@ pub struct Node {
     pub objective_names: Vec<String>,
     /// Where a `fetch` finds its file, in the order to try.
     pub urls: Vec<String>,
+    /// Of a `fetch` from the hub, the revision whose commit is not known yet. Until it is, there is no key.
+    pub unresolved: Option<String>,
     /// How often it leaves a checkpoint.
     pub checkpoint: Option<Checkpoint>,
     /// By what means a `command` runs.
@@ -192,7 +194,8 @@ impl Plan {
     }
 
     /// The node's manifest, once every output that it reads is known: `made` gives what a node that is done has
-    /// made, by role. An output that its maker did not make counts as unknown.
+    /// made, by role. An output that its maker did not make counts as unknown, and so does the commit of a revision
+    /// of the hub that nobody has asked for.
     pub fn manifest<'a, O: AsRef<Digest> + 'a>(
         &self,
         id: NodeId,
@@ -222,7 +225,10 @@ impl Plan {
         id: NodeId,
         made: impl Fn(NodeId) -> Option<&'a BTreeMap<String, O>>,
     ) -> Option<Vec<(Cow<'_, str>, Digest)>> {
-        let inputs = &self.node(id).inputs;
+        let Node { inputs, unresolved, .. } = self.node(id);
+        if unresolved.is_some() {
+            return None;
+        }
         let mut found = Vec::with_capacity(inputs.len());
         let mut in_order = true;
         for (role, input) in inputs {

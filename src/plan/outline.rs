@@ -9,8 +9,10 @@ use std::sync::Arc;
 use super::{made, targets};
 use crate::action::{self, Metric};
 use crate::diag::{Code, Diagnostic};
+use crate::hub::Ask;
 use crate::spec::{
-    Block, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile, SplitSource, names_many,
+    At, Block, HubSource, ModelSource, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile,
+    SplitSource, names_many,
 };
 
 /// The stages to have, point by point.
@@ -20,6 +22,8 @@ pub struct Outline<'a> {
     pub targets: Vec<String>,
     /// For each point, the places of the needed stages, each after those it names.
     pub(super) needed: Vec<Vec<usize>>,
+    /// The commits of the hub's revisions, as far as they are known, by repository and revision.
+    pub(super) commits: BTreeMap<(String, String), String>,
 }
 
 /// What a stage's field wants to be named.
@@ -135,7 +139,7 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
     diagnostics.extend(
         unneeded.into_values().filter(|(count, _)| *count == spec.points.len()).map(|(_, fault)| fault),
     );
-    Outline { spec, targets, needed }
+    Outline { spec, targets, needed, commits: BTreeMap::new() }
 }
 
 impl<'a> Outline<'a> {
@@ -162,6 +166,25 @@ impl<'a> Outline<'a> {
         collect(needed.flat_map(|(point, needed)| needed.iter().map(|position| point.stages.at(*position).1)))
     }
 
+    /// What the needed stages read of the hub, each once, with where the pipeline names it.
+    pub fn asks(&self) -> BTreeMap<Ask, At> {
+        let needed = self.spec.points.iter().zip(&self.needed);
+        let blocks =
+            needed.flat_map(|(point, needed)| needed.iter().map(|position| point.stages.at(*position).1));
+        let mut asks = BTreeMap::new();
+        for (source, files) in blocks.flat_map(|block| block_hub(block)) {
+            let name = &source.name;
+            let ask = Ask { repo: name.repo.to_string(), revision: name.revision.clone(), files };
+            asks.entry(ask).or_insert_with(|| source.at.clone());
+        }
+        asks
+    }
+
+    /// Takes in which commit a revision of a repository of the hub is at.
+    pub fn resolve(&mut self, ask: &Ask, commit: String) {
+        self.commits.insert((ask.repo.clone(), ask.revision.clone()), commit);
+    }
+
     /// The files that any stage reads. Where some blocks have faults, what is needed is not known, and their
     /// faults should not hide those of files.
     pub fn all_files(&self) -> BTreeMap<PathBuf, Source> {
@@ -184,7 +207,7 @@ fn collect<'a>(blocks: impl Iterator<Item = &'a Arc<Block>>) -> BTreeMap<PathBuf
 /// The files a block reads.
 fn block_files(block: &Block) -> Vec<(PathBuf, Source)> {
     match block {
-        Block::Encoder { folder, action } => encoder_files(action)
+        Block::Encoder { from: ModelSource::Folder(folder), action } => encoder_files(action)
             .iter()
             .map(|file| {
                 let name = format!("{}/{file}", folder.name.trim_end_matches('/'));
@@ -197,19 +220,46 @@ fn block_files(block: &Block) -> Vec<(PathBuf, Source)> {
             .filter_map(|file| match file {
                 SplitFile::Local(source) => Some((source.path.clone(), source.clone())),
                 // Its digest is pinned, and its bytes are for whoever reads them.
-                SplitFile::Remote(_) | SplitFile::Made(_) => None,
+                SplitFile::Remote(_) | SplitFile::Hub(_) | SplitFile::Made(_) => None,
             })
             .collect(),
         Block::Command(command) => {
             let inputs = command.inputs.values().filter_map(|file| match file {
                 SplitFile::Local(source) => Some(source),
-                SplitFile::Remote(_) | SplitFile::Made(_) => None,
+                SplitFile::Remote(_) | SplitFile::Hub(_) | SplitFile::Made(_) => None,
             });
             command.programs.values().chain(inputs).map(|s| (s.path.clone(), s.clone())).collect()
         }
         Block::Broken(Some(read)) => block_files(read),
         _ => vec![],
     }
+}
+
+/// What a block reads of the hub: the paths of files of a repository.
+fn block_hub(block: &Block) -> Vec<(&HubSource, Vec<String>)> {
+    match block {
+        Block::Encoder { from: ModelSource::Hub(source), action } => {
+            vec![(source, hub_files(source, encoder_files(action)))]
+        }
+        Block::Tokenize { splits, .. } => {
+            splits.values().flat_map(SplitSource::files).filter_map(hub_file).collect()
+        }
+        Block::Command(command) => command.inputs.values().filter_map(hub_file).collect(),
+        _ => vec![],
+    }
+}
+
+fn hub_file(file: &SplitFile) -> Option<(&HubSource, Vec<String>)> {
+    match file {
+        SplitFile::Hub(source) => Some((source, vec![source.name.path.clone()])),
+        SplitFile::Local(_) | SplitFile::Remote(_) | SplitFile::Made(_) => None,
+    }
+}
+
+/// The paths of a model's files in a repository of the hub.
+pub(super) fn hub_files(source: &HubSource, files: &[&str]) -> Vec<String> {
+    let folder = if source.name.path.is_empty() { String::new() } else { format!("{}/", source.name.path) };
+    files.iter().map(|file| format!("{folder}{file}")).collect()
 }
 
 /// The files of a model's folder that an encoder stage reads.

@@ -12,6 +12,8 @@ use crate::data::rng;
 use crate::diag::{Diagnostic, Severity};
 use crate::spec::Spec;
 
+mod hub;
+
 /// A pipeline as stages of a kind with fields, so that tests can shuffle and change them. `@x` in a value
 /// is the name of stage `x`.
 type Stages = Vec<(&'static str, &'static str, Vec<(&'static str, &'static str)>)>;

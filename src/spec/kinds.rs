@@ -9,9 +9,10 @@ use super::loops::Loops;
 use super::origin::Origins;
 use super::vars::Vars;
 use super::yaml::{At, Node};
-use super::{Block, Ref, Source, command, training};
+use super::{Block, ModelSource, Ref, Source, command, splits, training};
 use crate::action::{self, Encoder, Metric};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, without_query};
+use crate::hub;
 
 const KINDS: [&str; 8] =
     ["encoder", "tokenize", "objective", "train", "learn-weights", "evaluate", "export", "command"];
@@ -90,7 +91,7 @@ fn encoder(mut fields: Fields, context: &Context) -> Option<Block> {
     let seed = fields.count("seed", 0).unwrap_or(0);
     let is_random = random.is_some();
     let source = match (from, random) {
-        (Some((name, at)), None) | (None, Some((name, at))) => Some(context.source(name, at)),
+        (Some((name, at)), None) | (None, Some((name, at))) => model_source(name, at, context, fields.faults),
         (Some(_), Some((_, at))) => {
             let fault = Diagnostic::error(Code::Exclusive, "`from` and `random` exclude each other")
                 .help("`from` reads a checkpoint; `random` draws the weights anew from a configuration");
@@ -98,18 +99,40 @@ fn encoder(mut fields: Fields, context: &Context) -> Option<Block> {
             None
         }
         (None, None) => {
-            fields.missing("from", "the folder of a model (config.json, model.safetensors, tokenizer.json)");
+            fields.missing(
+                "from",
+                "a model's folder (config.json, model.safetensors, tokenizer.json), or `hf://org/name` on the hub",
+            );
             None
         }
     };
-    if let Some(source) = source.as_ref().filter(|source| source.name.contains("://")) {
-        let fault = Diagnostic::error(Code::BadUrl, format!("`{}` is not a folder", source.name))
-            .note("this version reads encoders from folders only")
-            .help("download config.json, model.safetensors and tokenizer.json into a folder and name that");
-        fields.fault(source.at.clone(), fault);
-    }
     fields.finish("an `encoder` block");
-    Some(Block::Encoder { folder: source?, action: Encoder { random: is_random, seed } })
+    Some(Block::Encoder { from: source?, action: Encoder { random: is_random, seed } })
+}
+
+/// A model's folder, or what holds one on the hub.
+fn model_source(name: String, at: At, context: &Context, faults: &mut Faults) -> Option<ModelSource> {
+    if name.starts_with(hub::SCHEME) {
+        let found = splits::on_hub(&name, &at, faults)?;
+        if found.name.repo.is_data {
+            let fault = Diagnostic::error(
+                Code::BadHubName,
+                format!("`{name}` is a data set, and an encoder is a model"),
+            )
+            .help("name a model: `hf://org/name`");
+            faults.push((at, fault));
+            return None;
+        }
+        return Some(ModelSource::Hub(found));
+    }
+    if name.contains("://") {
+        let fault = Diagnostic::error(Code::BadUrl, format!("`{}` is not a folder", without_query(&name))).help(
+            "name a folder with config.json, model.safetensors and tokenizer.json, or a model of the hub: `hf://org/name`",
+        );
+        faults.push((at, fault));
+        return None;
+    }
+    Some(ModelSource::Folder(context.source(name, at)))
 }
 
 fn objective(mut fields: Fields, vars: &Vars) -> Option<Block> {

@@ -38,6 +38,7 @@ pub use yaml::At;
 
 use crate::action;
 use crate::diag::{Diagnostic, Place};
+use crate::hub;
 use origin::Origins;
 use yaml::Text;
 
@@ -78,8 +79,8 @@ pub struct Overrides {
 pub enum Block {
     /// `encoder`
     Encoder {
-        /// The model's folder.
-        folder: Source,
+        /// Where the model's files are.
+        from: ModelSource,
         /// What it does.
         action: action::Encoder,
     },
@@ -219,6 +220,8 @@ pub enum SplitFile {
     Local(Source),
     /// A file to fetch.
     Remote(Remote),
+    /// A file of the hub's.
+    Hub(HubSource),
     /// What another stage makes.
     Made(Made),
 }
@@ -239,6 +242,24 @@ impl Made {
     pub fn is_folder(&self) -> bool {
         self.file.is_empty() || self.file.ends_with('/')
     }
+}
+
+/// Where an encoder's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// In a folder of the user's.
+    Folder(Source),
+    /// On the hub: all of a repository, or a folder in it.
+    Hub(HubSource),
+}
+
+/// What stands on the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubSource {
+    /// The repository, the revision, and the path in it.
+    pub name: hub::Name,
+    /// Where it is said.
+    pub at: At,
 }
 
 /// A file behind a URL, and what it must hash to.

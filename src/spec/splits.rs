@@ -1,13 +1,15 @@
-//! A split's files: paths, patterns of paths, URLs whose digest a digest file pins, URLs with their digest beside them.
+//! A split's files: paths, patterns of paths, files of the hub's, URLs whose digest a digest file pins, URLs with
+//! their digest beside them.
 
 use super::digests::{Function, Pins, pin};
 use super::fields::{Faults, Fields};
 use super::kinds::Context;
 use super::vars::Vars;
 use super::yaml::{At, Node};
-use super::{Made, Ref, Remote, SplitFile};
+use super::{HubSource, Made, Ref, Remote, SplitFile};
 use crate::action::Pin;
 use crate::diag::{Code, Diagnostic, without_query};
+use crate::hub;
 
 /// Reads what stands as the files of `split`; its variables are replaced already. At least one file.
 pub(super) fn files(
@@ -64,6 +66,16 @@ pub(super) fn read(
     match node {
         Node::Text(name) if !name.contains("://") => {
             Some(SplitFile::Local(context.source(name.clone(), at.clone())))
+        }
+        Node::Text(name) if name.starts_with(hub::SCHEME) => {
+            let source = on_hub(name, at, faults)?;
+            if source.name.path.is_empty() {
+                let fault = Diagnostic::error(Code::BadHubName, format!("`{name}` names no file"))
+                    .help(format!("name one in it, such as `{name}/train.jsonl`"));
+                faults.push((at.clone(), fault));
+                return None;
+            }
+            Some(SplitFile::Hub(source))
         }
         Node::Text(url) => {
             let url = checked(url, at, faults)?;
@@ -122,6 +134,18 @@ pub(super) fn name(file: &SplitFile) -> &str {
         SplitFile::Local(source) => &source.name,
         SplitFile::Remote(remote) => remote.url.split(['?', '#']).next().unwrap_or_default(),
         SplitFile::Made(made) => &made.file,
+        SplitFile::Hub(source) => &source.name.path,
+    }
+}
+
+/// What `hf://…` names.
+pub(super) fn on_hub(text: &str, at: &At, faults: &mut Faults) -> Option<HubSource> {
+    match hub::parse(text) {
+        Ok(name) => Some(HubSource { name, at: at.clone() }),
+        Err(bad) => {
+            faults.push((at.clone(), Diagnostic::error(Code::BadHubName, bad.message).help(bad.help)));
+            None
+        }
     }
 }
 
@@ -163,9 +187,11 @@ fn checked(url: &str, at: &At, faults: &mut Faults) -> Option<String> {
                 return Some(url.to_owned());
             }
         }
+        Some(("hf", _)) => Diagnostic::error(Code::BadUrl, "a file of the hub stands without `url`")
+            .help(format!("write `{url}` alone: its commit pins it")),
         Some((scheme, _)) => {
             Diagnostic::error(Code::BadUrl, format!("`{scheme}://` is nothing that files are fetched from"))
-                .help("name a file by its path, or by a URL that begins with `https://` or `http://`")
+                .help("name a file by its path, by a URL that begins with `https://` or `http://`, or on the hub by `hf://`")
         }
         None => Diagnostic::error(Code::BadUrl, format!("`{}` is no URL", without_query(url)))
             .help("a URL begins with `https://` or `http://`; a file of your own stands without `url`"),
@@ -261,6 +287,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_hub_needs_no_digest() {
+        let (files, diagnostics) = read("hf://datasets/org/name@v1/d/x.jsonl", &[], "");
+        assert_eq!(diagnostics, [""; 0]);
+        assert!(
+            matches!(&files[..], [SplitFile::Hub(hub)] if hub.name.revision == "v1" && hub.name.path == "d/x.jsonl")
+        );
+    }
+
+    #[test]
     fn what_cannot_be_fetched_or_trusted_is_told_where_it_stands() {
         let hex = Digest::of(b"x").hex();
         let list = format!("{hex}  {URL}\n");
@@ -271,6 +306,9 @@ mod tests {
             ("https:///x.txt", "", "p.yaml:5", "names no host"),
             ("https://me:secret@a.example/x.txt", "", "p.yaml:5", "would end up in logs"),
             ("\"https://a.example/x y.txt\"", "", "p.yaml:5", "`%20` for a blank"),
+            ("hf://datasets/org/name", "", "p.yaml:5", "such as `hf://datasets/org/name/train.jsonl`"),
+            ("hf://datasets/org/na me/x.txt", "", "p.yaml:5", "`na me` is no part"),
+            ("{url: hf://datasets/org/name/x.txt}", "", "p.yaml:5", "alone: its commit pins it"),
             ("{url: d/x.txt}", "", "p.yaml:5", "`d/x.txt` is no URL"),
             ("{blake3: 12}", "", "p.yaml:5", "`url` is missing"),
             ("{url: https://a.example/x.txt, blake3: 12}", "", "p.yaml:5", "64 hexadecimal digits, not `12`"),

@@ -58,7 +58,9 @@ fn a_pipeline_becomes_typed_stages_at_every_point() {
     assert_eq!((spec.name.as_str(), spec.points.len()), ("demo", 6));
     assert_eq!(spec.point_name(4), "task=b, seed=1");
     let point = &spec.points[4];
-    let Block::Encoder { folder, .. } = &point.stages["encoder"] else { panic!("kind") };
+    let Block::Encoder { from: ModelSource::Folder(folder), .. } = &point.stages["encoder"] else {
+        panic!("kind")
+    };
     assert_eq!(folder.path, Path::new("dir/enc/b"));
     let Block::Tokenize { action, sample_of, .. } = &point.stages["text"] else { panic!("kind") };
     assert_eq!((action.sample, action.seed), (Some(Sample::Times(10.0)), 1));
@@ -85,7 +87,9 @@ fn the_command_line_sets_variables_and_fields() {
     assert_eq!(sound(PIPELINE, &[]).fixed.len(), 0);
     let Block::Train { action, .. } = &spec.points[0].stages["mt-model"] else { panic!("kind") };
     assert_eq!((action.length, action.patience), (Length::Epochs(7.0), 3));
-    let Block::Encoder { folder, .. } = &spec.points[0].stages["encoder"] else { panic!("kind") };
+    let Block::Encoder { from: ModelSource::Folder(folder), .. } = &spec.points[0].stages["encoder"] else {
+        panic!("kind")
+    };
     assert_eq!(folder.name, "enc/c");
 
     for (set, part) in [

@@ -5,8 +5,8 @@
 //! digest is pinned, bytes of several answers, even of several mirrors, may be put together: a file that
 //! does not come out right is fetched once more from its start, and then refused.
 
-mod http;
-mod partial;
+pub(super) mod http;
+pub(super) mod partial;
 
 use std::env;
 use std::io::{ErrorKind, Read as _};
@@ -18,8 +18,8 @@ use tartan::diag::without_query;
 use tartan::event::{Failure, Level, Progress};
 
 use super::{Io, failure, failure_with_help};
-use http::{Answer, Trouble};
-use partial::Partial;
+use http::{Answer, Login, Trouble};
+use partial::{Check, Partial};
 
 /// How often a server is asked without much coming of it. The waits between double from a second.
 const TRIES: u32 = 4;
@@ -36,15 +36,20 @@ const MEGABYTE: u64 = 1_000_000;
 
 /// Runs the stage.
 pub fn run(action: &Fetch, io: &Io) -> Result<(), Failure> {
-    let mut partial = Partial::open(&io.request.resume, &action.pin)?;
+    let check = match &action.pin {
+        Pin::Blake3(digest) => Check::Blake3(digest.hex()),
+        Pin::Sha256(hex) => Check::Sha256(hex.clone()),
+        Pin::Commit(files) => return super::hub::run(files, io),
+    };
+    let folder = &io.request.resume;
+    let mut partial = Partial::open(folder.join("file"), folder.join("origin.json"), check)?;
     // An earlier attempt may have had all of it, and been killed then.
-    if partial.len > 0 && partial.hex() == action.pin.hex() {
+    if partial.len > 0 && partial.is_whole() {
         return partial.deliver(&io.request.out.join(roles::FETCHED));
     }
-    let limit = limit()?;
     let mut failures = vec![];
     for url in &io.request.urls {
-        match fetch(url, &action.pin, limit, &mut partial, io) {
+        match fetch(&Source { url, login: None, is_pinned: true }, &mut partial, io) {
             Ok(()) => return partial.deliver(&io.request.out.join(roles::FETCHED)),
             Err(failure) => failures.push(failure),
         }
@@ -59,51 +64,75 @@ pub fn run(action: &Fetch, io: &Io) -> Result<(), Failure> {
     })
 }
 
-/// Has the whole file, with the right digest, in `partial`.
-fn fetch(url: &str, pin: &Pin, limit: u64, partial: &mut Partial, io: &Io) -> Result<(), Failure> {
-    let (mut tries, mut doubted, mut began_anew) = (0, false, false);
+/// Whom a file is fetched from.
+pub(super) struct Source<'a> {
+    pub(super) url: &'a str,
+    pub(super) login: Option<&'a Login>,
+    /// Whether what it must come to was said by the pipeline; else by the server itself.
+    pub(super) is_pinned: bool,
+}
+
+/// Has the whole file, and the right one, in `partial`.
+pub(super) fn fetch(from: &Source, partial: &mut Partial, io: &Io) -> Result<(), Failure> {
+    let limit = limit()?;
+    let url = without_query(from.url);
+    let (mut patience, mut doubted, mut began_anew) = (Patience::default(), false, false);
     loop {
         let before = partial.len;
-        match ask(url, limit, partial, io) {
-            Ok(_) if partial.hex() == pin.hex() => return Ok(()),
+        match ask(from, limit, partial, io) {
+            Ok(_) if partial.is_whole() => return Ok(()),
             // What has come stays: a server that can go on in the middle will, and then say how long it is.
             Ok(Ended::Perhaps) if !doubted && !partial.looks_like_a_page() => {
                 doubted = true;
-                let url = without_query(url);
                 io.note(Level::Info, format!("{url} is not the pinned file{UNMEASURED}; asking again"));
             }
             Ok(_) if partial.pieced && !began_anew => {
                 began_anew = true;
-                io.note(
-                    Level::Info,
-                    format!(
-                        "{}: its parts do not make the pinned file; fetching it anew",
-                        without_query(url)
-                    ),
-                );
+                let text = format!("{url}: its parts do not make the pinned file; fetching it anew");
+                io.note(Level::Info, text);
                 partial.clear()?;
             }
             Ok(ended) => {
-                let failure = differs(url, pin, ended, partial);
+                let failure = differs(from, ended, partial);
                 partial.clear()?;
                 return Err(failure);
             }
-            Err(Trouble::Lasting(failure)) => return Err(failure),
-            Err(Trouble::Passing { message, help, wait }) => {
-                tries = if partial.len >= before + MUCH { 1 } else { tries + 1 };
-                let wait = wait.unwrap_or(Duration::from_secs(1 << tries.min(TRIES)) / 2);
-                if tries >= TRIES || wait > LONGEST_WAIT {
-                    let asked = if wait > LONGEST_WAIT {
-                        format!("; the server wants to be asked again in {} s", wait.as_secs())
-                    } else {
-                        String::new()
-                    };
-                    return Err(Failure { help: Some(help), ..failure(format!("{message}{asked}")) });
+            Err(trouble) => {
+                if partial.len >= before + MUCH {
+                    patience = Patience::default();
                 }
-                io.note(Level::Info, format!("{message}; trying again in {} s", wait.as_secs()));
-                thread::sleep(wait);
+                patience.bear(trouble, |text| io.note(Level::Info, text))?;
             }
         }
+    }
+}
+
+/// How often a server has been asked in vain.
+#[derive(Default)]
+pub(super) struct Patience {
+    tries: u32,
+}
+
+impl Patience {
+    /// Waits until it is time to ask again, having said so; fails if that would not help, or was enough.
+    pub(super) fn bear(&mut self, trouble: Trouble, note: impl FnOnce(String)) -> Result<(), Failure> {
+        let (message, help, wait) = match trouble {
+            Trouble::Lasting(failure) => return Err(failure),
+            Trouble::Passing { message, help, wait } => (message, help, wait),
+        };
+        self.tries += 1;
+        let wait = wait.unwrap_or(Duration::from_secs(1 << self.tries.min(TRIES)) / 2);
+        if self.tries >= TRIES || wait > LONGEST_WAIT {
+            let asked = if wait > LONGEST_WAIT {
+                format!("; the server wants to be asked again in {} s", wait.as_secs())
+            } else {
+                String::new()
+            };
+            return Err(failure_with_help(format!("{message}{asked}"), help));
+        }
+        note(format!("{message}; trying again in {} s", wait.as_secs()));
+        thread::sleep(wait);
+        Ok(())
     }
 }
 
@@ -118,17 +147,18 @@ enum Ended {
 const UNMEASURED: &str = ", or the connection was cut; the server gave no length";
 
 /// One answer of the server: adds what it brings to `partial`, which never has more than `limit` bytes.
-fn ask(url: &str, limit: u64, partial: &mut Partial, io: &Io) -> Result<Ended, Trouble> {
-    let answer = http::get(url, partial.len, partial.validator(url))?;
-    let Some(Answer { response, from, total, measured, validator }) = answer else {
+fn ask(from: &Source, limit: u64, partial: &mut Partial, io: &Io) -> Result<Ended, Trouble> {
+    let url = from.url;
+    let answer = http::get(url, partial.len, partial.validator(url), from.login)?;
+    let Some(Answer { response, from: first, total, measured, validator }) = answer else {
         // It has fewer bytes than are here already, or gives others than it was asked for.
         partial.clear()?;
-        return ask(url, limit, partial, io);
+        return ask(from, limit, partial, io);
     };
     if total.is_some_and(|total| total > limit) {
         return Err(too_large(url, limit).into());
     }
-    if from == 0 {
+    if first == 0 {
         partial.clear()?;
     } else {
         partial.pieced = true;
@@ -179,18 +209,24 @@ fn too_large(url: &str, limit: u64) -> Failure {
     )
 }
 
-fn differs(url: &str, pin: &Pin, ended: Ended, partial: &Partial) -> Failure {
+fn differs(from: &Source, ended: Ended, partial: &Partial) -> Failure {
     let page = if partial.looks_like_a_page() { "; it looks like a web page" } else { "" };
-    let url = without_query(url);
+    let url = without_query(from.url);
     let or = if ended == Ended::Perhaps && page.is_empty() { UNMEASURED } else { "" };
+    let (length, check) = (partial.len, partial.check());
+    let (function, found, wanted) = (check.function(), partial.found(), check.wanted());
+    if from.is_pinned {
+        return failure_with_help(
+            format!(
+                "{url} is not the file that is pinned{or}: it has {length} bytes{page}\n  its {function} is     {found}\n  the pinned {function} is {wanted}",
+            ),
+            "if the file was changed on purpose, pin its new digest; else use a mirror, or a copy of your own by its path",
+        );
+    }
     failure_with_help(
         format!(
-            "{url} is not the file that is pinned{or}: it has {} bytes{page}\n  its {function} is     {}\n  the pinned {function} is {}",
-            partial.len,
-            partial.hex(),
-            pin.hex(),
-            function = pin.function(),
+            "{url} is not the file that the hub says it is{or}: it has {length} bytes{page}\n  its {function} is        {found}\n  the hub says its {function} is {wanted}",
         ),
-        "if the file was changed on purpose, pin its new digest; else use a mirror, or a copy of your own by its path",
+        "run again; if it stays so, a proxy or a mirror on the way (HF_ENDPOINT) gives other bytes",
     )
 }

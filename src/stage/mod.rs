@@ -8,6 +8,7 @@ mod encoder;
 mod evaluate;
 mod export;
 mod fetch;
+pub mod hub;
 mod model;
 mod objective;
 mod tokenize;

@@ -9,6 +9,7 @@ mod elf;
 mod faults;
 mod golden;
 mod http;
+mod hub;
 mod kill;
 mod learning;
 mod results;

@@ -40,18 +40,31 @@ pub(crate) enum Act {
     To(&'static str),
     /// This status, and `Retry-After: 0`.
     Status(u16),
+    /// This status, and what went wrong in the hub's words.
+    Refuse(u16, &'static str),
 }
 
 /// One request that came.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    /// `GET`, `HEAD`, or `CONNECT`.
+    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
     /// Bytes of bodies that were sent in answer.
     pub(crate) sent: usize,
 }
 
-/// A server on a port of its own. For each path a list of acts; the last one is for all later requests.
+/// What a server does with a path: the file there, its acts, and headers of its own, in place of others.
+pub(crate) struct Plan {
+    pub(crate) path: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) acts: Vec<Act>,
+    pub(crate) headers: Vec<(&'static str, String)>,
+}
+
+/// A server on a port of its own. For each path a list of acts; the last one is for all later requests. Requests
+/// for the head alone go through the list for themselves.
 pub(crate) struct Server {
     pub(crate) address: String,
     seen: Arc<Mutex<Vec<Request>>>,
@@ -59,13 +72,20 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(files: &[(&'static str, Vec<u8>, &[Act])]) -> Self {
+        let plan = |(path, body, acts): &(&'static str, Vec<u8>, &[Act])| Plan {
+            path: (*path).to_owned(),
+            body: body.clone(),
+            acts: acts.to_vec(),
+            headers: vec![],
+        };
+        Self::with(files.iter().map(plan).collect())
+    }
+
+    pub(crate) fn with(plans: Vec<Plan>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let seen = Arc::new(Mutex::new(vec![]));
-        let plans: BTreeMap<String, (Vec<u8>, Vec<Act>)> = files
-            .iter()
-            .map(|(path, body, acts)| ((*path).to_owned(), (body.clone(), acts.to_vec())))
-            .collect();
+        let plans: BTreeMap<String, Plan> = plans.into_iter().map(|plan| (plan.path.clone(), plan)).collect();
         let (plans, log) = (Arc::new(plans), Arc::clone(&seen));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -88,7 +108,7 @@ impl Server {
 
     /// The requests for a path, as `RANGE → bytes sent`.
     pub(crate) fn ranges(&self, path: &str) -> Vec<String> {
-        let seen = self.seen().into_iter().filter(|request| request.path == path);
+        let seen = self.seen().into_iter().filter(|request| request.path == path && request.method == "GET");
         seen.map(|request| {
             let range = request.headers.get("range").map_or("all", String::as_str);
             format!("{range} → {}", request.sent)
@@ -99,20 +119,23 @@ impl Server {
 
 fn serve(
     stream: &TcpStream,
-    plans: &BTreeMap<String, (Vec<u8>, Vec<Act>)>,
+    plans: &BTreeMap<String, Plan>,
     log: &Mutex<Vec<Request>>,
 ) -> std::io::Result<()> {
-    let (path, headers) = read_request(stream, log)?;
+    let request = read_request(stream, log)?;
+    let Request { method, path, headers, .. } = request.clone();
     let (number, turn) = {
         let mut log = log.lock().expect("the log");
-        let turn = log.iter().filter(|request| request.path == path).count();
-        log.push(Request { path: path.clone(), headers: headers.clone(), sent: 0 });
+        let turn = log.iter().filter(|seen| seen.path == path && seen.method == method).count();
+        log.push(request);
         (log.len() - 1, turn)
     };
     let mut out = stream;
-    let Some((body, acts)) = plans.get(&path) else {
+    let Some(Plan { body, acts, headers: more, .. }) = plans.get(&path) else {
         return write!(out, "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\ngone");
     };
+    let has = |name: &str| more.iter().any(|(more, _)| more.eq_ignore_ascii_case(name));
+    let more_lines: String = more.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let act = acts[turn.min(acts.len() - 1)];
     let other: Vec<u8> = body.iter().map(|byte| byte ^ 1).collect();
     let body = match act {
@@ -121,8 +144,8 @@ fn serve(
         _ => body,
     };
     let tag = format!("\"{}\"", blake3::hash(body).to_hex());
-    let tag_line =
-        if matches!(act, Act::UntaggedOtherCut(_)) { String::new() } else { format!("ETag: {tag}\r\n") };
+    let untagged = matches!(act, Act::UntaggedOtherCut(_)) || has("etag");
+    let tag_line = if untagged { more_lines.clone() } else { format!("ETag: {tag}\r\n{more_lines}") };
     let mut send = |bytes: &[u8]| {
         out.write_all(bytes)?;
         log.lock().expect("the log")[number].sent += bytes.len();
@@ -136,10 +159,23 @@ fn serve(
                 "HTTP/1.1 {status} No\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             );
         }
+        Act::Refuse(status, code) => {
+            return write!(
+                head,
+                "HTTP/1.1 {status} No\r\nX-Error-Code: {code}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+        }
         Act::To(path) => {
             return write!(
                 head,
-                "HTTP/1.1 302 Found\r\nLocation: {path}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                "HTTP/1.1 302 Found\r\nLocation: {path}\r\n{more_lines}Content-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+        }
+        _ if method == "HEAD" => {
+            let length = body.len();
+            return write!(
+                head,
+                "HTTP/1.1 200 OK\r\n{tag_line}Content-Length: {length}\r\nConnection: close\r\n\r\n"
             );
         }
         Act::Chunked => {
@@ -203,26 +239,25 @@ fn serve(
     }
 }
 
-/// A request's path and headers; those to a proxy are answered and noted on the way.
-fn read_request(
-    stream: &TcpStream,
-    log: &Mutex<Vec<Request>>,
-) -> std::io::Result<(String, BTreeMap<String, String>)> {
+/// A request; those to a proxy are answered and noted on the way.
+fn read_request(stream: &TcpStream, log: &Mutex<Vec<Request>>) -> std::io::Result<Request> {
     let mut lines = BufReader::new(stream).lines();
     loop {
         let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
-        let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut words = first.split(' ').map(str::to_owned);
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let mut headers = BTreeMap::new();
         for line in lines.by_ref() {
             let line = line?;
             let Some((name, value)) = line.split_once(": ") else { break };
             headers.insert(name.to_ascii_lowercase(), value.to_owned());
         }
-        if !first.starts_with("CONNECT ") {
-            return Ok((path, headers));
+        let request = Request { method, path, headers, sent: 0 };
+        if request.method != "CONNECT" {
+            return Ok(request);
         }
         // As a proxy, it is at the other end itself.
-        log.lock().expect("the log").push(Request { path, headers, sent: 0 });
+        log.lock().expect("the log").push(request);
         write!(&mut &*stream, "HTTP/1.1 200 Connected\r\n\r\n")?;
     }
 }

@@ -146,7 +146,12 @@ impl World {
             .env("NO_COLOR", "1")
             // Servers of tests are near.
             .env("NO_PROXY", "*")
+            .env("HF_HOME", self.path("hf"))
             .stdin(Stdio::null());
+        for variable in ["HF_ENDPOINT", "HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]
+        {
+            command.env_remove(variable);
+        }
         command
     }
 
@@ -154,7 +159,8 @@ impl World {
         self.tartan_with(args, &[])
     }
 
-    fn tartan_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Ended {
+    /// [`tartan`](Self::tartan) with more in its environment.
+    pub(crate) fn tartan_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Ended {
         let mut command = self.command(args);
         let output = command.envs(variables.iter().copied()).output().expect("tartan starts");
         Ended {

@@ -43,7 +43,9 @@ fn one(text: &str) -> Folder {
 
 fn folder_of(spec: &Spec, stage: &str) -> String {
     match &spec.points[0].stages[stage] {
-        Block::Encoder { folder, .. } => folder.path.to_string_lossy().into_owned(),
+        Block::Encoder { from: ModelSource::Folder(folder), .. } => {
+            folder.path.to_string_lossy().into_owned()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -275,7 +277,7 @@ sweep: {size: {points: {small: {lr: 2}, large: {lr: 3}}}}
         spec.points
             .iter()
             .map(|point| match &point.stages["e"] {
-                Block::Encoder { folder, .. } => folder.name.clone(),
+                Block::Encoder { from: ModelSource::Folder(folder), .. } => folder.name.clone(),
                 other => panic!("{other:?}"),
             })
             .collect::<Vec<_>>()

@@ -12,7 +12,7 @@ fn folders(text: &str) -> (Vec<String>, Vec<Diagnostic>) {
     let (spec, mut faults) = read(text, &[]);
     faults.retain(|fault| fault.severity == crate::diag::Severity::Error);
     let folder = |point: &Point| match &point.stages["e"] {
-        Block::Encoder { folder, .. } => folder.name.clone(),
+        Block::Encoder { from: ModelSource::Folder(folder), .. } => folder.name.clone(),
         other => other.kind().to_owned(),
     };
     (spec.points.iter().map(folder).collect(), faults)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tartan::diag::without_query;
 use tartan::event::Failure;
-use ureq::http::{Response, Uri};
+use ureq::http::{Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body, Proxy};
 
@@ -38,7 +38,7 @@ pub(super) struct Answer {
 
 /// Why there is no whole answer.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(in crate::stage) enum Trouble {
     /// It may be over in a while.
     Passing {
         message: String,
@@ -56,51 +56,90 @@ impl From<Failure> for Trouble {
     }
 }
 
+/// A token, and the only server that is told it. It is shown nowhere.
+pub(in crate::stage) struct Login {
+    /// `https://host`, with a port where it is said.
+    pub(in crate::stage) origin: String,
+    pub(in crate::stage) token: String,
+}
+
 /// Asks for the file behind `url` from the byte `from` on; with a validator only if it is still in that state,
 /// else for all of it. None if the server cannot give the file from there on.
-pub(super) fn get(url: &str, from: u64, validator: Option<&str>) -> Result<Option<Answer>, Trouble> {
+pub(super) fn get(
+    url: &str,
+    from: u64,
+    validator: Option<&str>,
+    login: Option<&Login>,
+) -> Result<Option<Answer>, Trouble> {
+    let mut headers = vec![];
+    if from > 0 {
+        headers.push(("range", format!("bytes={from}-")));
+        headers.extend(validator.map(|validator| ("if-range", validator.to_owned())));
+    }
+    let response = send("GET", url, &headers, login, |_, _| true)?;
+    match response.status().as_u16() {
+        200 => {
+            let total = header(&response, "content-length").and_then(|length| length.parse().ok());
+            Answer::of(url, response, 0, total).map(Some)
+        }
+        206 if from > 0 => {
+            let range = header(&response, "content-range").and_then(content_range);
+            match range.filter(|(first, _)| *first == from) {
+                Some((_, total)) => Answer::of(url, response, from, total).map(Some),
+                None => Ok(None),
+            }
+        }
+        416 if from > 0 => Ok(None),
+        _ => Err(refusal(url, &response)),
+    }
+}
+
+/// Sends a request, and sends it again where it is told to, if `follow` wants that: it is given the answer, and
+/// where it leads. What comes back has any status.
+pub(in crate::stage) fn send(
+    method: &str,
+    url: &str,
+    headers: &[(&str, String)],
+    login: Option<&Login>,
+    mut follow: impl FnMut(&Response<Body>, &str) -> bool,
+) -> Result<Response<Body>, Trouble> {
     let mut at = url.to_owned();
     for _ in 0..=REDIRECTS {
-        let mut request = agent(&at)?.get(&at);
-        if from > 0 {
-            request = request.header("range", format!("bytes={from}-"));
-            if let Some(validator) = validator {
-                request = request.header("if-range", validator);
-            }
+        let mut request = Request::builder().method(method).uri(&at);
+        for (name, value) in headers {
+            request = request.header(*name, value);
         }
-        let response = request.call().map_err(|error| trouble(&at, &error))?;
-        match response.status().as_u16() {
-            200 => {
-                let total = header(&response, "content-length").and_then(|length| length.parse().ok());
-                return Answer::of(url, response, 0, total).map(Some);
-            }
-            206 if from > 0 => {
-                let range = header(&response, "content-range").and_then(content_range);
-                return match range.filter(|(first, _)| *first == from) {
-                    Some((_, total)) => Answer::of(url, response, from, total).map(Some),
-                    None => Ok(None),
-                };
-            }
-            416 if from > 0 => return Ok(None),
-            301 | 302 | 303 | 307 | 308 => {
-                let to = header(&response, "location").and_then(|to| resolve(&at, to));
-                let to = to.ok_or_else(|| failure(format!("{} redirects to nowhere", without_query(&at))))?;
-                if url.starts_with("https://") && !to.starts_with("https://") {
-                    return Err(Trouble::Lasting(failure_with_help(
-                        format!(
-                            "{} redirects to {}, which is not encrypted",
-                            without_query(url),
-                            without_query(&to)
-                        ),
-                        "write the `http://` URL into the pipeline if that is meant; the pinned digest holds either way",
-                    )));
-                }
-                at = to;
-            }
-            _ => return Err(refusal(url, &response)),
+        if let Some(login) = login.filter(|login| origin(&at) == Some(login.origin.as_str())) {
+            request = request.header("authorization", format!("Bearer {}", login.token));
         }
+        // The header's value is not in the error's text.
+        let request =
+            request.body(()).map_err(|error| failure(format!("{}: {error}", without_query(&at))))?;
+        let response = agent(&at)?.run(request).map_err(|error| trouble(&at, &error))?;
+        if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return Ok(response);
+        }
+        let to = header(&response, "location").and_then(|to| resolve(&at, to));
+        let to = to.ok_or_else(|| failure(format!("{} redirects to nowhere", without_query(&at))))?;
+        if !follow(&response, &to) {
+            return Ok(response);
+        }
+        if url.starts_with("https://") && !to.starts_with("https://") {
+            return Err(Trouble::Lasting(failure_with_help(
+                format!("{} redirects to {}, which is not encrypted", without_query(url), without_query(&to)),
+                "write the `http://` URL into the pipeline if that is meant; the pinned digest holds either way",
+            )));
+        }
+        at = to;
     }
     Err(Trouble::Lasting(failure(format!("{} redirects more than {REDIRECTS} times", without_query(url)))))
+}
+
+/// The server of a URL: all that stands before its path.
+pub(in crate::stage) fn origin(url: &str) -> Option<&str> {
+    let host = url.find("://")? + 3;
+    let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at);
+    Some(&url[..end])
 }
 
 impl Answer {
@@ -130,7 +169,7 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     Some((first.trim().parse().ok()?, total.trim().parse().ok()))
 }
 
-fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+pub(in crate::stage) fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
@@ -163,7 +202,7 @@ fn resolve(base: &str, to: &str) -> Option<String> {
 }
 
 /// A status that is no file.
-fn refusal(url: &str, response: &Response<Body>) -> Trouble {
+pub(in crate::stage) fn refusal(url: &str, response: &Response<Body>) -> Trouble {
     let (url, status) = (without_query(url), response.status());
     let message = format!(
         "{url}: {}",
@@ -201,7 +240,7 @@ pub(super) fn cut(url: &str, len: u64, total: u64) -> Trouble {
 const KEPT: &str = "what has arrived is kept: run again, and it goes on from there";
 
 /// What an error on the way means.
-pub(super) fn trouble(url: &str, error: &ureq::Error) -> Trouble {
+pub(in crate::stage) fn trouble(url: &str, error: &ureq::Error) -> Trouble {
     let url = without_query(url);
     let passing = |what: String, help: &str| Trouble::Passing {
         message: format!("{url}: {what}"),
@@ -355,6 +394,20 @@ mod tests {
             assert_eq!(resolve(base, to).as_deref(), Some(whole), "{to}");
         }
         assert_eq!(resolve("http://a.example", "z").as_deref(), Some("http://a.example/z"));
+    }
+
+    #[test]
+    fn a_server_is_what_stands_before_the_path() {
+        for (url, server) in [
+            ("https://a.example/x", Some("https://a.example")),
+            ("http://a.example:81?x=/", Some("http://a.example:81")),
+            ("https://a.example", Some("https://a.example")),
+            // Not `a.example`, whatever it begins with.
+            ("https://a.example@b.example/x", Some("https://a.example@b.example")),
+            ("a.example/x", None),
+        ] {
+            assert_eq!(origin(url), server);
+        }
     }
 
     #[test]

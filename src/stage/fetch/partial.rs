@@ -1,4 +1,4 @@
-//! The part of a file that has arrived, in the folder that outlives attempts.
+//! The part of a file that has arrived, in a folder that outlives attempts, and whether it is all of it.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -6,37 +6,74 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
-use tartan::action::Pin;
 use tartan::digest::Digest;
 use tartan::event::Failure;
 
 use crate::stage::{failure, failure_with_help, write_failure};
 
 /// Bytes on the disk, their digest so far, and whom they come from.
-pub(super) struct Partial {
+pub(in crate::stage) struct Partial {
     path: PathBuf,
     origin_path: PathBuf,
     file: File,
+    check: Check,
     hasher: Hasher,
     origin: Option<Origin>,
     /// The first bytes, to tell a web page by.
     head: Vec<u8>,
     /// How many bytes.
-    pub(super) len: u64,
+    pub(in crate::stage) len: u64,
     /// Whether they come of more than one answer.
     pub(super) pieced: bool,
+}
+
+/// What tells that a file is the right one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::stage) enum Check {
+    /// As `b3sum` prints it.
+    Blake3(String),
+    /// As `sha256sum` prints it.
+    Sha256(String),
+    /// As git names a file of so many bytes by its content: the SHA-1 of its length and bytes.
+    Git(String, u64),
+    /// So many bytes: all that some mirrors of the hub tell.
+    Length(u64),
+}
+
+impl Check {
+    /// What it is a check of, in messages.
+    pub(super) fn function(&self) -> &'static str {
+        match self {
+            Self::Blake3(_) => "blake3",
+            Self::Sha256(_) => "sha256",
+            Self::Git(..) => "git hash",
+            Self::Length(_) => "length",
+        }
+    }
+
+    /// What it must come to.
+    pub(super) fn wanted(&self) -> String {
+        match self {
+            Self::Blake3(hex) | Self::Sha256(hex) | Self::Git(hex, _) => hex.clone(),
+            Self::Length(length) => length.to_string(),
+        }
+    }
 }
 
 enum Hasher {
     Blake3(Box<blake3::Hasher>),
     Sha256(sha2::Sha256),
+    Git(sha1::Sha1),
+    Length(u64),
 }
 
 impl Hasher {
-    fn of(pin: &Pin) -> Self {
-        match pin {
-            Pin::Blake3(_) => Self::Blake3(Box::default()),
-            Pin::Sha256(_) => Self::Sha256(sha2::Sha256::new()),
+    fn of(check: &Check) -> Self {
+        match check {
+            Check::Blake3(_) => Self::Blake3(Box::default()),
+            Check::Sha256(_) => Self::Sha256(sha2::Sha256::new()),
+            Check::Git(_, length) => Self::Git(sha1::Sha1::new().chain_update(format!("blob {length}\0"))),
+            Check::Length(_) => Self::Length(0),
         }
     }
 
@@ -44,22 +81,30 @@ impl Hasher {
         match self {
             Self::Blake3(hasher) => drop(hasher.update(bytes)),
             Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Git(hasher) => hasher.update(bytes),
+            Self::Length(length) => *length += bytes.len() as u64,
         }
     }
 
-    fn hex(&self) -> String {
+    fn found(&self) -> String {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         match self {
             Self::Blake3(hasher) => hasher.finalize().to_hex().to_string(),
-            Self::Sha256(hasher) => {
-                hasher.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-            }
+            Self::Sha256(hasher) => hex(&hasher.clone().finalize()),
+            Self::Git(hasher) => hex(&hasher.clone().finalize()),
+            Self::Length(length) => length.to_string(),
         }
     }
+}
 
-    fn restart(&mut self) {
-        match self {
-            Self::Blake3(hasher) => drop(hasher.reset()),
-            Self::Sha256(hasher) => hasher.reset(),
+/// Whether a file that lies there passes a check.
+pub(in crate::stage) fn is_sound(path: &Path, check: &Check) -> std::io::Result<bool> {
+    let (mut file, mut hasher) = (File::open(path)?, Hasher::of(check));
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(hasher.found() == check.wanted()),
+            count => hasher.update(&chunk[..count]),
         }
     }
 }
@@ -76,15 +121,15 @@ struct Origin {
 const HEAD: usize = 512;
 
 impl Partial {
-    /// Opens what earlier attempts left in `folder`, and hashes it.
-    pub(super) fn open(folder: &Path, pin: &Pin) -> Result<Self, Failure> {
-        let (path, origin_path) = (folder.join("file"), folder.join("origin.json"));
+    /// Opens what earlier attempts left under `path`, and hashes it. Beside it, in `origin_path`, stands whom it
+    /// comes from.
+    pub(in crate::stage) fn open(path: PathBuf, origin_path: PathBuf, check: Check) -> Result<Self, Failure> {
         let file = open(&path)?;
         // One that a kill left half-written is as good as none: it only saves a request.
         let origin = fs::read(&origin_path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let hasher = Hasher::of(pin);
+        let hasher = Hasher::of(&check);
         let mut partial =
-            Self { path, origin_path, file, hasher, origin, head: vec![], len: 0, pieced: false };
+            Self { path, origin_path, file, check, hasher, origin, head: vec![], len: 0, pieced: false };
         partial.count_all()?;
         partial.pieced = partial.len > 0;
         Ok(partial)
@@ -141,14 +186,24 @@ impl Partial {
     }
 
     fn restart(&mut self) {
-        self.hasher.restart();
+        self.hasher = Hasher::of(&self.check);
         self.head.clear();
         self.len = 0;
     }
 
-    /// The digest of the bytes so far.
-    pub(super) fn hex(&self) -> String {
-        self.hasher.hex()
+    /// What the bytes must come to.
+    pub(super) fn check(&self) -> &Check {
+        &self.check
+    }
+
+    /// What the bytes so far come to.
+    pub(super) fn found(&self) -> String {
+        self.hasher.found()
+    }
+
+    /// Whether the bytes are all of the file.
+    pub(in crate::stage) fn is_whole(&self) -> bool {
+        self.found() == self.check.wanted()
     }
 
     /// Whether the bytes begin as HTML does: a page of a portal, or one that says what went wrong.
@@ -159,21 +214,24 @@ impl Partial {
 
     /// Moves the file to `to`, in the same file system, once it is on the disk and reads as it arrived. What
     /// was hashed on its way is not what the disk has, if that fails or another process writes there.
-    pub(super) fn deliver(mut self, to: &Path) -> Result<(), Failure> {
-        let arrived = (self.len, self.hex());
+    pub(in crate::stage) fn deliver(mut self, to: &Path) -> Result<(), Failure> {
+        let arrived = (self.len, self.found());
         self.file.sync_all().map_err(|error| write_failure(&self.path, &error))?;
         // By its name, for that is what is moved.
         self.file = open(&self.path)?;
         self.restart();
         self.count_all()?;
-        if (self.len, self.hex()) != arrived {
+        if (self.len, self.found()) != arrived {
             self.clear()?;
             return Err(failure_with_help(
                 format!("{} does not hold what arrived and was right", self.path.display()),
                 "run again; if it stays so, check the disk, and whether something else writes to the store",
             ));
         }
-        fs::rename(&self.path, to).map_err(|error| write_failure(to, &error))
+        fs::rename(&self.path, to).map_err(|error| write_failure(to, &error))?;
+        // What it came from says nothing any more; where it cannot go, it does no harm.
+        drop(fs::remove_file(&self.origin_path));
+        Ok(())
     }
 }
 
@@ -187,23 +245,33 @@ mod tests {
     use super::*;
 
     /// Delivers `right` after `meddle` had the folder to itself; what came of it, and what is left.
-    fn deliver(pin: &Pin, meddle: impl Fn(&Path)) -> (Result<Vec<u8>, String>, Option<Vec<u8>>) {
+    fn deliver(check: &Check, meddle: impl Fn(&Path)) -> (Result<Vec<u8>, String>, Option<Vec<u8>>) {
         let folder = tempfile::tempdir().unwrap();
         let (path, to) = (folder.path().join("file"), folder.path().join("out"));
-        let mut partial = Partial::open(folder.path(), pin).unwrap();
+        let mut partial =
+            Partial::open(path.clone(), folder.path().join("origin.json"), check.clone()).unwrap();
         partial.add(b"right").unwrap();
-        assert_eq!(partial.hex(), pin.hex());
+        assert!(partial.is_whole());
         meddle(&path);
         let result = partial.deliver(&to).map_err(|failure| failure.message);
         assert_eq!(to.exists(), result.is_ok());
         (result.map(|()| fs::read(&to).unwrap()), fs::read(&path).ok())
     }
 
+    /// `b3sum`, `sha256sum` and `git hash-object` of `right`.
+    fn checks() -> [Check; 3] {
+        let sha256 = sha2::Sha256::digest(b"right").iter().map(|byte| format!("{byte:02x}")).collect();
+        [
+            Check::Blake3(Digest::of(b"right").hex()),
+            Check::Sha256(sha256),
+            Check::Git("19981f7e045c3a2c35d15e977b6f56f1923bb400".to_owned(), 5),
+        ]
+    }
+
     #[test]
     fn what_is_delivered_is_what_the_disk_has() {
-        let sha256 = sha2::Sha256::digest(b"right").iter().map(|byte| format!("{byte:02x}")).collect();
-        for pin in [Pin::Blake3(Digest::of(b"right")), Pin::Sha256(sha256)] {
-            assert_eq!(deliver(&pin, |_| ()), (Ok(b"right".to_vec()), None));
+        for check in checks() {
+            assert_eq!(deliver(&check, |_| ()), (Ok(b"right".to_vec()), None));
             // In its place, cut, longer, and another file of the name.
             let write = |bytes: &'static [u8]| move |path: &Path| fs::write(path, bytes).unwrap();
             let replace = |path: &Path| {
@@ -214,9 +282,21 @@ mod tests {
             let meddlers: [&dyn Fn(&Path); 5] =
                 [&write(b"wrong"), &write(b"rig"), &write(b"right and more"), &replace, &gone];
             for meddle in meddlers {
-                let (result, left) = deliver(&pin, meddle);
+                let (result, left) = deliver(&check, meddle);
                 assert!(result.unwrap_err().ends_with("file does not hold what arrived and was right"));
                 assert_eq!(left.as_deref(), Some(&b""[..]), "the next attempt begins anew");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_lies_there_is_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for check in checks().into_iter().chain([Check::Length(5)]) {
+            for (bytes, sound) in [("right", true), ("wron", false), ("right\n", false)] {
+                fs::write(&path, bytes).unwrap();
+                assert_eq!(is_sound(&path, &check).unwrap(), sound, "{check:?}, {bytes}");
             }
         }
     }
