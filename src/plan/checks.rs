@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::made;
 use super::outline::{Outline, names, outline};
-use crate::action::{HubFiles, Objective, Pin};
+use crate::action::{HubFiles, Objective, Pin, Tokenize};
 use crate::diag::{Code, Diagnostic, without_query};
 use crate::digest::Digest;
 use crate::hub;
@@ -190,8 +190,9 @@ impl Content<'_> {
     }
 }
 
-/// The test split is for `evaluate`, and for commands that nothing is trained on: no stage may train on a file, or be chosen by one, that is the test
-/// split of another stage at the same sweep point; whatever the file is called, for its content counts.
+/// The test split is for `evaluate`, and for commands that nothing is trained on: no stage may train on a file, or be
+/// chosen by one, that is the test split of another stage at the same sweep point, or that has it as a part; whatever
+/// the file is called, for its content counts.
 pub(super) fn check_test_splits(
     outline: &Outline,
     digests: &BTreeMap<PathBuf, Digest>,
@@ -202,15 +203,22 @@ pub(super) fn check_test_splits(
     let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
     for (point, needed) in outline.points() {
         let mut tests: BTreeMap<Content, (&str, &SplitFile)> = BTreeMap::new();
+        let mut with_tests: BTreeMap<Content, (&str, &Tokenize)> = BTreeMap::new();
         for &(name, block) in &needed {
-            let Block::Tokenize { splits, .. } = block else { continue };
+            let Block::Tokenize { splits, action, .. } = block else { continue };
+            if action.parts.contains_key("test") {
+                let whole = splits.get("train").map(SplitSource::files).unwrap_or_default();
+                for content in whole.iter().filter_map(|file| Content::of(file, digests)) {
+                    with_tests.entry(content).or_insert((name, action));
+                }
+            }
             for file in splits.get("test").map(SplitSource::files).unwrap_or_default() {
                 if let Some(content) = Content::of(file, digests) {
                     tests.entry(content).or_insert((name, file));
                 }
             }
         }
-        if tests.is_empty() {
+        if tests.is_empty() && with_tests.is_empty() {
             continue;
         }
         let seen = made::Seen::of(point, &needed, |file| {
@@ -231,7 +239,9 @@ pub(super) fn check_test_splits(
                 if !checked.insert((data.stage.as_str(), split)) {
                     continue;
                 }
-                let Some(Block::Tokenize { splits, .. }) = point.stages.get(&data.stage) else { continue };
+                let Some(Block::Tokenize { splits, action, .. }) = point.stages.get(&data.stage) else {
+                    continue;
+                };
                 let files = splits.get(split).map(SplitSource::files).unwrap_or_default();
                 if let Some((made, fault)) = files.iter().find_map(|file| seen.fault(name, file)) {
                     if told.insert((&data.stage, split)) {
@@ -243,6 +253,17 @@ pub(super) fn check_test_splits(
                     let test = tests.get(&Content::of(file, digests)?)?;
                     Some((file, *test))
                 });
+                let of_part = files.iter().find_map(|file| {
+                    let (tested, other) = with_tests.get(&Content::of(file, digests)?)?;
+                    (*tested != data.stage && !same_parts(action, other)).then_some((file, *tested))
+                });
+                if let (None, Some((file, tested))) = (found, of_part) {
+                    if told.insert((&data.stage, split)) {
+                        let fault = of_part_of_test(name, &objective.stage, &data.stage, split, tested);
+                        diagnostics.push(spec.diagnose(said(file).0, fault));
+                    }
+                    continue;
+                }
                 let Some((file, (tested, test))) = found else { continue };
                 if told.insert((&data.stage, split)) {
                     let fault = of_test_split(
@@ -274,6 +295,22 @@ fn of_test_split(
         .note(format!("it is the {split} split of `{data}`, which `{objective}` reads{same}"))
         .help("name other texts here: a score on texts that had a part in training says nothing");
     spec.diagnose(at, fault)
+}
+
+/// Whether two stages make the same parts of the same files.
+fn same_parts(a: &Tokenize, b: &Tokenize) -> bool {
+    let chooses = |of: &Tokenize| (of.split_seed, of.stratify, of.label.clone(), of.label_map.clone());
+    a.parts == b.parts && chooses(a) == chooses(b)
+}
+
+fn of_part_of_test(trained: &str, objective: &str, data: &str, split: &str, tested: &str) -> Diagnostic {
+    let what = if split == "dev" { "be chosen by" } else { "train on" };
+    let fault = format!("`{trained}` would {what} the test split of `{tested}`");
+    Diagnostic::error(Code::TestSplit, fault)
+        .note(format!(
+            "it is the {split} split of `{data}`, which `{objective}` reads, and the test split of `{tested}` is a part of this file"
+        ))
+        .help(format!("read `data: {tested}`, whose train split is without those texts, or make the same parts here"))
 }
 
 /// Where a split's file is said, and how.
