@@ -11,7 +11,8 @@ use crate::action::{Action, Export, Fetch, Head, HubFiles, Means, Pin, roles};
 use crate::diag::{Code, Diagnostic};
 use crate::digest::{Digest, Encoding};
 use crate::spec::{
-    Block, CommandBlock, HubSource, ModelSource, Point, Ref, Remote, Source, Spec, SplitFile, Stages,
+    Block, CommandBlock, HubSource, ModelSource, Point, Ref, Remote, Source, Spec, SplitFile, SplitSource,
+    Stages,
 };
 
 /// Builds the plan. `digests` holds every file of [`Outline::files`]; a file that it lacks is a fault of
@@ -125,13 +126,7 @@ impl<'a> Builder<'a> {
             Block::Tokenize { tokenizer, splits, sample_of, action } => {
                 inputs.output(roles::TOKENIZER, tokenizer, roles::TOKENIZER);
                 inputs.output(roles::VOCABULARY, tokenizer, roles::VOCABULARY);
-                for (split, source) in splits {
-                    let files = source.files();
-                    for (place, file) in files.iter().enumerate() {
-                        let place = (files.len() > 1).then_some(place);
-                        self.source(index, &roles::source(split, place), file, &mut inputs);
-                    }
-                }
+                self.splits(index, splits, &mut inputs);
                 if let Some(of) = sample_of {
                     inputs.output("sample/sizes.json", of, roles::SIZES);
                 }
@@ -210,6 +205,17 @@ impl<'a> Builder<'a> {
             self.deliver(id, to);
         }
         Some(id)
+    }
+
+    /// The files of a tokenize stage's splits.
+    fn splits(&mut self, index: usize, splits: &'a BTreeMap<String, SplitSource>, inputs: &mut Inputs) {
+        for (split, source) in splits {
+            let files = source.files();
+            for (place, file) in files.iter().enumerate() {
+                let place = (files.len() > 1).then_some(place);
+                self.source(index, &roles::source(split, place), file, inputs);
+            }
+        }
     }
 
     /// Puts a node of a sweep point into the plan, unless one of the same recipe is there.
