@@ -7,6 +7,7 @@
 
 mod build;
 mod checks;
+mod folders;
 mod made;
 mod outline;
 mod targets;
