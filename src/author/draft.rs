@@ -142,11 +142,11 @@ fn max_length(text: &Column, inputs: &Inputs, warnings: &mut Vec<String>) -> Bec
     };
     let wanted = LENGTHS.into_iter().find(|length| f64::from(*length) >= tokens(0.99)).unwrap_or(512);
     // On a CPU time is dear, and it goes with the length.
-    let most = if inputs.machine.gpus == 0 { 128 } else { 512 };
-    let most = match inputs.encoder {
-        Encoder::Folder(_, Some(positions)) => most.min(*positions),
-        Encoder::Toy(_) => 64,
-        _ => most,
+    let (most, whose) = if inputs.machine.gpus == 0 { (128, "for a CPU's sake") } else { (512, "") };
+    let (most, whose) = match inputs.encoder {
+        Encoder::Toy(_) => (64, "the toy takes no more"),
+        Encoder::Folder(_, Some(positions)) if *positions < most => (*positions, "the encoder takes no more"),
+        _ => (most, whose),
     };
     let length = wanted.min(most);
     let words = Column::quantile(&text.words, 0.99);
@@ -154,11 +154,8 @@ fn max_length(text: &Column, inputs: &Inputs, warnings: &mut Vec<String>) -> Bec
     if wanted > length {
         let cut =
             (1..=100).rev().find(|part| tokens(f64::from(*part) / 100.0) <= f64::from(length)).unwrap_or(0);
-        why.push_str(&format!(
-            "; about {} of 100 are cut{}",
-            100 - cut,
-            if inputs.machine.gpus == 0 { ", for a CPU's sake" } else { "" }
-        ));
+        let comma = if whose.is_empty() { "" } else { ", " };
+        why.push_str(&format!("; about {} of 100 are cut{comma}{whose}", 100 - cut));
         warnings.push(format!(
             "about {} of 100 texts are longer than `max_length: {length}` and will be cut at their end",
             100 - cut
@@ -182,16 +179,17 @@ impl Budget {
         let batch = if has_gpu && texts >= 2000 { 32 } else { 16 };
         let a_pass = texts.div_ceil(batch).max(1);
         // Ten passes, as is usual for fine-tuning, within what a machine does in an hour or so.
+        let is_slow = !has_gpu && !matches!(inputs.encoder, Encoder::Toy(_));
         let most = if has_gpu { 3000 } else { 300 };
         let steps = (10 * a_pass).clamp(60, most);
         let passes = steps as f64 / a_pass as f64;
         let why = format!(
             "{passes:.1} passes over {} texts{}",
             grouped(texts),
-            if has_gpu || steps < most {
-                ""
-            } else {
+            if is_slow && steps == most {
                 ", as many as a CPU does in some hours with a base encoder"
+            } else {
+                ""
             }
         );
         let precision = match (has_gpu, inputs.machine.bf16, inputs.encoder) {
@@ -200,10 +198,10 @@ impl Budget {
             (false, true, _) => Because("bf16", "this CPU computes in it, faster than in float32".to_owned()),
             (false, false, _) => Because("float32", "or bf16, where the processor computes in it".to_owned()),
         };
-        let seeds = if has_gpu || matches!(inputs.encoder, Encoder::Toy(_)) {
-            Because(3, "more seeds tell chance from gain: from 5 on there are intervals".to_owned())
-        } else {
+        let seeds = if is_slow {
             Because(1, "one, for a CPU's sake; three or more tell chance from gain".to_owned())
+        } else {
+            Because(3, "more seeds tell chance from gain: from 5 on there are intervals".to_owned())
         };
         Self {
             batch,
@@ -245,7 +243,7 @@ fn warn_of_data(inputs: &Inputs, warnings: &mut Vec<String>) {
         let shared = here.texts.intersection(&there.texts).count() as u64;
         if shared > 0 {
             warnings.push(format!(
-                "{} of {} are in the train split too: scores on {} will flatter",
+                "{} of {} are in the train split too: scores on {} will flatter; `deduplicate: across` takes them out of train",
                 grouped(shared) + if shared == 1 { " text" } else { " texts" },
                 other.name,
                 other.name
@@ -294,12 +292,14 @@ impl Page {
 fn head(page: &mut Page, inputs: &Inputs) {
     let files: Vec<String> = inputs.splits.iter().map(|split| file_name(&split.seen.path)).collect();
     let texts = match inputs.corpus {
-        Some(corpus) => format!("the same texts and of {}", file_name(corpus)),
-        None => "the same texts".to_owned(),
+        Some(corpus) => format!("in the same texts and in {}", file_name(corpus)),
+        None => "in the same texts".to_owned(),
     };
     page.line(format!("# Made by `tartan new` from {}.", files.join(", ")));
     page.line("#");
-    page.line("# Two ways to train on it: on the labels alone, or on them and on hidden words to fill in, at once, in");
+    page.line(
+        "# Two ways to train on it: on the labels alone, or on them and on hidden words to fill in, at once,",
+    );
     page.line(format!(
         "# {texts} (MT-TARTAN). Every number is yours to change; why it was chosen stands beside it."
     ));
@@ -448,6 +448,7 @@ fn scalar(text: &str) -> String {
 /// The way from a folder to a file, upwards where need be.
 fn relative(folder: &Path, file: &Path) -> String {
     let absolute = |path: &Path| {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let parts = path.components().filter(|part| !matches!(part, Component::CurDir));
         parts.map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>()

@@ -184,5 +184,22 @@ pub fn kinds() -> impl Iterator<Item = &'static Block> {
     })
 }
 
+/// Every block of the table, the pipeline first.
+fn blocks() -> Vec<&'static Block> {
+    let mut blocks: Vec<&'static Block> = vec![&PIPELINE];
+    let mut at = 0;
+    while let Some(block) = blocks.get(at) {
+        let inner: Vec<&'static Block> = block.inner().collect();
+        for block in inner {
+            // A block may stand in several places.
+            if !blocks.iter().any(|known| std::ptr::eq(*known, block)) {
+                blocks.push(block);
+            }
+        }
+        at += 1;
+    }
+    blocks
+}
+
 #[cfg(test)]
 mod tests;

@@ -6,14 +6,27 @@
 use serde_json::{Map, Value, json};
 
 use super::super::yaml::{Node, parse_value};
-use super::{Absent, Block, Field, PIPELINE, Range, Rule, Type, kinds};
+use super::{Absent, Block, Field, PIPELINE, Range, Rule, Type, blocks, kinds};
 
 /// A JSON Schema of a pipeline file.
 pub fn schema() -> Value {
     let mut schema = of_block(&PIPELINE);
+    let inner = blocks().into_iter().filter(|block| !std::ptr::eq(*block, &PIPELINE));
+    let definitions: Map<String, Value> =
+        inner.map(|block| (definition(block), Value::Object(of_block(block)))).collect();
+    schema.insert("definitions".into(), definitions.into());
     schema.insert("$schema".into(), "http://json-schema.org/draft-07/schema#".into());
     schema.insert("title".into(), "tartan pipeline".into());
     Value::Object(schema)
+}
+
+/// What a block is called among the definitions.
+fn definition(block: &Block) -> String {
+    block.name.replace(' ', "-")
+}
+
+fn reference(block: &Block) -> Value {
+    json!({"$ref": format!("#/definitions/{}", definition(block))})
 }
 
 fn of_block(block: &Block) -> Map<String, Value> {
@@ -52,7 +65,10 @@ fn of_rule(rule: &Rule) -> Value {
 
 fn of_field(field: &Field) -> Value {
     let mut schema = match field.of {
-        Type::Block(block) if kinds().any(|kind| std::ptr::eq(kind, block)) => of_block(block),
+        Type::Block(block) if kinds().any(|kind| std::ptr::eq(kind, block)) => {
+            // Beside a reference nothing counts, so that it stands apart from the description.
+            object(json!({"allOf": [reference(block)]}))
+        }
         of => {
             let mut any = alternatives(&of);
             if !any.contains(&anything()) && !matches!(of, Type::Exactly(_)) {
@@ -113,7 +129,7 @@ fn alternatives(of: &Type) -> Vec<Value> {
             let list = json!({"type": "array", "items": item(of)});
             alternatives(of).into_iter().chain([list]).collect()
         }
-        Type::Block(block) => vec![Value::Object(of_block(block))],
+        Type::Block(block) => vec![reference(block)],
         Type::Each(_, of) => vec![json!({"type": "object", "additionalProperties": item(of)})],
         Type::Any(types) => types.iter().flat_map(alternatives).collect(),
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::super::yaml::{Node, parse_value};
 use super::super::{Spec, reference};
 use super::schema::json_of;
-use super::{Absent, Block, Field, PIPELINE, Range, Rule, Type};
+use super::{Absent, Block, Field, Range, Rule, Type, blocks};
 use crate::diag::Severity;
 
 /// A name that is near no other.
@@ -202,22 +202,6 @@ fn named(errors: &[String]) -> BTreeSet<String> {
     let error = errors.iter().find(|error| error.contains(BOGUS)).unwrap_or_else(|| panic!("{errors:?}"));
     let help = error.rsplit(": ").next().unwrap_or_default();
     help.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-/// Every block of the table.
-fn blocks() -> Vec<&'static Block> {
-    let mut blocks: Vec<&'static Block> = vec![&PIPELINE];
-    let mut at = 0;
-    while let Some(block) = blocks.get(at) {
-        let inner: Vec<&'static Block> = block.inner().collect();
-        for block in inner {
-            if !blocks.iter().any(|known| std::ptr::eq(*known, block)) {
-                blocks.push(block);
-            }
-        }
-        at += 1;
-    }
-    blocks
 }
 
 fn fields() -> Vec<(&'static Block, &'static Field)> {

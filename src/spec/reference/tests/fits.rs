@@ -6,17 +6,26 @@ use serde_json::Value;
 /// Where and how a value does not fit; empty where it does.
 pub(super) fn misfits(schema: &Value, value: &Value) -> Vec<String> {
     let mut found = vec![];
-    check(schema, value, "", &mut found);
+    check(schema, schema, value, "", &mut found);
     found
 }
 
-fn check(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
-    let fits = |schema: &Value| misfits(schema, value).is_empty();
+fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+    let fits = |schema: &Value| {
+        let mut found = vec![];
+        check(root, schema, value, at, &mut found);
+        found.is_empty()
+    };
     let number = |limit: &Value| limit.as_f64().expect("a number");
     let all = |schemas: &Value| schemas.as_array().expect("a list").clone();
     for (keyword, rule) in schema.as_object().expect("a schema") {
         let holds = match keyword.as_str() {
-            "$schema" | "title" | "description" | "default" => true,
+            "$schema" | "title" | "description" | "default" | "definitions" => true,
+            "$ref" => {
+                let pointer = rule.as_str().and_then(|rule| rule.strip_prefix('#')).expect("a reference");
+                check(root, root.pointer(pointer).expect("a definition"), value, at, found);
+                true
+            }
             "type" => match rule {
                 Value::Array(types) => types.iter().any(|of| is(value, of)),
                 of => is(value, of),
@@ -40,14 +49,14 @@ fn check(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
             "maxItems" => value.as_array().is_none_or(|items| items.len() as f64 <= number(rule)),
             "items" => {
                 for (i, item) in value.as_array().into_iter().flatten().enumerate() {
-                    check(rule, item, &format!("{at}/{i}"), found);
+                    check(root, rule, item, &format!("{at}/{i}"), found);
                 }
                 true
             }
             "properties" => {
                 for (name, field) in value.as_object().into_iter().flatten() {
                     if let Some(rule) = rule.get(name) {
-                        check(rule, field, &format!("{at}/{name}"), found);
+                        check(root, rule, field, &format!("{at}/{name}"), found);
                     }
                 }
                 true
@@ -59,7 +68,7 @@ fn check(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
                 {
                     match rule {
                         Value::Bool(false) => found.push(format!("{at}/{name}: no such field")),
-                        rule => check(rule, field, &format!("{at}/{name}"), found),
+                        rule => check(root, rule, field, &format!("{at}/{name}"), found),
                     }
                 }
                 true
