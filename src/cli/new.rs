@@ -172,3 +172,49 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
 fn failed(path: &Path, error: &std::io::Error) -> Fault {
     Fault::failed(Code::System, format!("failed to write `{}`: {error}", path.display()), None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::diagnose;
+    use super::super::pipeline::Choice;
+    use super::*;
+
+    #[test]
+    fn a_table_becomes_a_pipeline_that_is_sound_and_tidy_and_stays() {
+        let folder = tempfile::tempdir().expect("folder");
+        let data = folder.path().join("reviews.csv");
+        let rows = (0..60).map(|i| format!("text number {i} of many,{}\n", ["good", "bad", "good"][i % 3]));
+        std::fs::write(&data, format!("review,stars\n{}", rows.collect::<String>())).expect("write");
+        let args = Args {
+            name: Some(folder.path().join("mine").display().to_string()),
+            data: vec![data],
+            text: None,
+            label: None,
+            encoder: Some("toy".to_owned()),
+            corpus: None,
+        };
+        assert_eq!(run(&args).expect("a pipeline"), Exit::Done);
+        let file = folder.path().join("mine.yaml");
+        let text = std::fs::read_to_string(&file).expect("read");
+        let choice = Choice { cache: Some(folder.path().join("cache")), ..Choice::default() };
+        let (_, told) = diagnose(Spec::from_text(&file, &text, &[]), &choice).expect("a store");
+        assert!(told.is_empty(), "{}\n{text}", told[0]);
+        assert_eq!(crate::spec::format(&file, &text).expect("tidy"), text);
+        assert_eq!(run(&args).expect_err("it is there").diagnostics[0].code, Code::FileExists);
+        assert_eq!(std::fs::read_to_string(&file).expect("read"), text);
+    }
+
+    #[test]
+    fn data_are_called_by_what_tells_them_apart() {
+        for (path, name) in [
+            ("/x/reviews.csv", "reviews"),
+            ("/x/chemprot/train.jsonl", "chemprot"),
+            ("/x/reviews-train.tsv", "reviews"),
+            ("/train.csv", "first"),
+        ] {
+            assert_eq!(name_of(Path::new(path)), name, "{path}");
+        }
+        assert_eq!(positions(r#"{"model_type": "roberta", "max_position_embeddings": 514}"#), Some(512));
+        assert_eq!(positions("{}"), None);
+    }
+}

@@ -421,11 +421,24 @@ fn shipped_pipelines_fit_the_schema() {
     }
 }
 
+/// The page of the codes of diagnostics.
+fn codes() -> (String, String) {
+    let mut text =
+        "# Codes\n\n`tartan help CODE` explains each at length.\n\n| code | |\n|---|---|\n".to_owned();
+    for code in crate::diag::Code::ALL {
+        text.push_str(&format!("| {code} | {} |\n", code.title()));
+    }
+    ("codes.md".to_owned(), text)
+}
+
 #[test]
 fn the_manuals_pages_are_those_of_the_table() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src/reference");
-    let pages: BTreeMap<PathBuf, String> =
-        reference::pages().into_iter().map(|(name, text)| (folder.join(name), text)).collect();
+    let pages: BTreeMap<PathBuf, String> = reference::pages()
+        .into_iter()
+        .chain([codes()])
+        .map(|(name, text)| (folder.join(name), text))
+        .collect();
     let summary = folder.with_file_name("SUMMARY.md");
     let summary = std::fs::read_to_string(summary).expect("the table of contents");
     for (path, text) in &pages {
