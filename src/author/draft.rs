@@ -86,6 +86,11 @@ pub fn draft(inputs: &Inputs) -> Draft {
     let budget = Budget::new(left, inputs);
     findings.push(("metric", format!("{}: {}", metric.0, metric.1)));
     findings.push(("length", format!("{} tokens: {}", length.0, length.1)));
+    findings.push(("encoder", match inputs.encoder {
+        Encoder::Folder(folder, _) => folder.display().to_string(),
+        Encoder::Hub(name) => format!("{name}, fetched by the first run; `--encoder FOLDER` takes one of yours, `--encoder toy` tries all without"),
+        Encoder::Toy(_) => "a toy, to see that all works; it learns next to nothing".to_owned(),
+    }));
     findings.push(("machine", inputs.machine.text()));
     findings.push((
         "budget",
@@ -317,7 +322,7 @@ fn vars(page: &mut Page, inputs: &Inputs, metric: &Because<&str>, length: &Becau
     let (encoder, why) = match inputs.encoder {
         Encoder::Folder(folder, _) => (relative(folder), "a model's folder"),
         Encoder::Hub(name) => {
-            (scalar(name), "of the hub, fetched by the first run; a model's folder does as well")
+            (scalar(name), "of the hub, fetched by the first run; offline, a model's folder")
         }
         Encoder::Toy(folder) => {
             (relative(folder), "a toy: it shows that all works, and learns next to nothing")

@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// The field that holds the label [default: told from the data]
     #[arg(long, value_name = "FIELD")]
     label: Option<String>,
-    /// The model to start from: a folder, `hf://ORG/NAME`, or `toy` for one that is made on the spot and only shows that all works
+    /// The model to start from: a folder, `hf://ORG/NAME`, or `toy`: made on the spot, to see that all works [default: one of the hub]
     #[arg(long, value_name = "FOLDER")]
     encoder: Option<String>,
     /// Unlabelled texts of the task's domain, one a line: learned from beside the task
@@ -62,14 +62,15 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     }
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-    let encoder = encoder(args.encoder.as_deref(), &folder)?;
+    let machine = Machine::here();
+    let encoder = encoder(args.encoder.as_deref(), &folder, machine)?;
 
     let draft = author::draft(&Inputs {
         name: &stem,
         folder: &folder,
         splits: &splits,
         roles: &roles,
-        machine: Machine::here(),
+        machine,
         encoder: &encoder,
         corpus: args.corpus.as_deref(),
     });
@@ -112,9 +113,11 @@ fn name_of(train: &Path) -> String {
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| "first".to_owned())
 }
 
-fn encoder(said: Option<&str>, folder: &Path) -> Result<Encoder, Fault> {
+fn encoder(said: Option<&str>, folder: &Path, machine: Machine) -> Result<Encoder, Fault> {
     match said {
-        None => Err(wrong_encoder("which encoder?".to_owned())),
+        // The paper's encoder; for a CPU one of the family that is half as deep.
+        None if machine.gpus > 0 => Ok(Encoder::Hub("hf://FacebookAI/roberta-base".to_owned())),
+        None => Ok(Encoder::Hub("hf://distilbert/distilroberta-base".to_owned())),
         Some("toy") => toy(folder),
         Some(hub) if hub.starts_with("hf://") => Ok(Encoder::Hub(hub.to_owned())),
         Some(path) => {

@@ -9,12 +9,13 @@ pub(super) static ENCODER: Block = Block {
         Field::optional(
             "from",
             Type::Path,
-            "A model's folder, as `transformers` saves it: config.json, model.safetensors, tokenizer.json.",
+            "A model's folder, as `transformers` saves it (config.json, model.safetensors, tokenizer.json), or a model of the \
+             hub: `hf://ORG/NAME[@REVISION][/FOLDER]`.",
         ),
         Field::optional(
             "random",
             Type::Path,
-            "A folder with config.json and tokenizer.json: every weight is drawn anew from the seed, with the standard \
+            "A folder, or a model of the hub, with config.json and tokenizer.json: every weight is drawn anew from the seed, with the standard \
              deviation that the configuration says.",
         ),
         Field::optional(

@@ -89,7 +89,7 @@ domain: {tokenize: {tokenizer: encoder, splits: {train: data/domain.txt}, sample
 
 static SPLITS: Block = Block {
     name: "splits",
-    doc: "The files of each split: a path, a pattern of paths (`data/*.jsonl`), a URL, what a stage makes, or a list of such. \
+    doc: "The files of each split: a path, a pattern of paths (`data/*.jsonl`), a file of the hub (`hf://datasets/ORG/NAME/FILE`), a URL, what a stage makes, or a list of such. \
           A URL's digest is pinned, beside it or in a file of `digests`. `dev` and `test` may be so many texts of the train \
           split's files (`500`), or a part of them (`0.1`): they are then not in train.",
     fields: &[&[
