@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use glob::Pattern;
+
 use crate::diag::{Code, Diagnostic};
 use crate::spec::{Loops, Spec};
 
@@ -37,43 +39,26 @@ pub(super) fn stages(
 
 /// The stages among `known` that a word names.
 fn named<'a>(word: &str, loops: &Loops, known: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let is_pattern = word.contains(['*', '?']);
+    let pattern = is_pattern(word).then(|| Pattern::new(word).ok()).flatten();
     let in_loop = loops.get(word);
     let means = |stage: &str| {
         stage == word
             || in_loop.is_some_and(|stages| stages.iter().any(|of| of == stage))
-            || (is_pattern && fits(word, stage))
+            || pattern.as_ref().is_some_and(|pattern| pattern.matches(stage))
     };
     known.filter(|stage| means(stage)).map(str::to_owned).collect()
 }
 
+fn is_pattern(word: &str) -> bool {
+    word.contains(['*', '?', '['])
+}
+
 fn unknown(spec: &Spec, target: &str, known: &BTreeSet<&str>) -> Diagnostic {
-    if target.contains(['*', '?']) {
+    if is_pattern(target) {
         let fault = Diagnostic::error(Code::UnknownStage, format!("no stage fits `{target}`"));
         return fault.help("`*` stands for any letters and `?` for one; `tartan graph` shows the stages");
     }
     super::outline::unknown(spec, target, known)
-}
-
-/// Whether a text fits a pattern, in which `*` stands for any letters and `?` for one.
-fn fits(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    // For each beginning of the text, whether the pattern so far fits it.
-    let mut fit = vec![false; text.len() + 1];
-    fit[0] = true;
-    for wanted in pattern {
-        if wanted == '*' {
-            for end in 0..text.len() {
-                fit[end + 1] |= fit[end];
-            }
-        } else {
-            for end in (0..text.len()).rev() {
-                fit[end + 1] = fit[end] && (wanted == '?' || wanted == text[end]);
-            }
-            fit[0] = false;
-        }
-    }
-    fit[text.len()]
 }
 
 #[cfg(test)]
@@ -92,7 +77,9 @@ mod tests {
             ("t*t", &["test"]),
             ("????", &["dapt", "test"]),
             ("*", &stages),
+            ("tapt@[b-z]", &["tapt@b"]),
             ("d*a", &[]),
+            ("[", &[]),
             ("tap", &[]),
         ] {
             assert_eq!(named(word, &loops, stages.into_iter()), expected, "{word}");

@@ -167,12 +167,16 @@ impl Reader<'_> {
             );
             return None;
         }
+        // What is no file, such as a pipe, may never end or never begin.
+        if !path.is_file() {
+            let fault = absent(&path, self.origins.text(from).file());
+            self.fault(from, at, fault);
+            return None;
+        }
         let text = match Text::read(&path) {
             Ok(text) => text,
             Err(fault) => {
-                let fault =
-                    if path.is_file() { *fault } else { absent(&path, self.origins.text(from).file()) };
-                self.fault(from, at, fault);
+                self.fault(from, at, *fault);
                 return None;
             }
         };
