@@ -6,8 +6,10 @@
 
 mod read;
 
+use std::collections::BTreeSet;
+
 use super::fields::{Faults, list, number};
-use super::values::{Constants, MOST};
+use super::values::{Constants, MOST, Seen};
 use super::yaml::{At, Node};
 use crate::diag::{Code, Diagnostic};
 
@@ -114,17 +116,13 @@ pub(super) fn read(node: &Node, at: &At, given: &Given, faults: &mut Faults) -> 
         .map(|vars| Setting { values: columns.iter().map(|name| value(&vars, name)).collect(), vars })
         .collect();
     let columns = columns.into_iter().enumerate().map(|(i, name)| {
-        let mut values: Vec<Node> = vec![];
-        for point in &points {
-            if !values.contains(&point.values[i]) {
-                values.push(point.values[i].clone());
-            }
-        }
-        Dimension { name, values }
+        let mut seen = Seen::default();
+        let values = points.iter().map(|point| &point.values[i]).filter(|value| seen.is_new(value));
+        Dimension { name, values: values.cloned().collect() }
     });
     let columns = columns.collect();
     let varied = axes.iter().flat_map(|axis| axis.rows.iter().flatten()).map(|(name, _)| name.clone());
-    let varied: std::collections::BTreeSet<String> = varied.collect();
+    let varied: BTreeSet<String> = varied.collect();
     Sweep { columns, varied: varied.into_iter().collect(), points }
 }
 
@@ -154,12 +152,8 @@ fn hold(axes: &mut [Axis], name: &String, vars: &[(String, Node)], faults: &mut 
         for row in &mut axis.rows {
             row.retain(|(var, _)| var != name);
         }
-        let mut seen: Vec<Vec<(String, Node)>> = vec![];
-        axis.rows.retain(|row| {
-            let new = !seen.contains(row);
-            seen.push(row.clone());
-            new
-        });
+        let mut seen = Seen::default();
+        axis.rows.retain(|row| seen.is_new(row));
     }
 }
 

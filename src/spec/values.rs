@@ -1,6 +1,8 @@
 //! The values that a sweep or a loop goes through: a list, a range, a list that a variable holds, or the names
 //! of a block that a variable holds.
 
+use std::collections::BTreeSet;
+
 use super::fields::{self, Faults, Fields, number};
 use super::vars::{self, Vars};
 use super::yaml::{At, Node};
@@ -86,9 +88,21 @@ pub(super) fn read(
     Some(values)
 }
 
+/// What has been seen, by how it is spelled: a sweep may have ten thousand values to tell apart.
+#[derive(Default)]
+pub(super) struct Seen(BTreeSet<String>);
+
+impl Seen {
+    /// Whether a value stands for the first time.
+    pub(super) fn is_new(&mut self, value: &impl std::fmt::Debug) -> bool {
+        self.0.insert(format!("{value:?}"))
+    }
+}
+
 /// Reports a value that stands twice.
 pub(super) fn each_once(whose: &str, values: &[Node], at: &At, faults: &mut Faults) {
-    if let Some(i) = (1..values.len()).find(|i| values[..*i].contains(&values[*i])) {
+    let mut seen = Seen::default();
+    if let Some(i) = values.iter().position(|value| !seen.is_new(value)) {
         let fault = Diagnostic::error(
             Code::RepeatedValue,
             format!("`{}` stands twice among the values of {whose}", values[i].brief()),

@@ -1,7 +1,7 @@
 //! From the `sweep` block to its axes and exclusions, each fault at its place.
 
 use super::super::fields::{Faults, list};
-use super::super::values::{self, Constants};
+use super::super::values::{self, Constants, Seen};
 use super::super::yaml::{At, Node};
 use super::{Axis, Exclusion};
 use crate::diag::{Code, Diagnostic};
@@ -221,7 +221,8 @@ impl Reader<'_> {
         let (_, first) = columns.first().filter(|_| sound)?;
         let row = |i: usize| columns.iter().map(|(name, values)| (name.clone(), values[i].clone())).collect();
         let rows: Vec<Vec<(String, Node)>> = (0..first.len()).map(row).collect();
-        if let Some(i) = (1..rows.len()).find(|i| rows[..*i].contains(&rows[*i])) {
+        let mut seen = Seen::default();
+        if let Some(i) = rows.iter().position(|row| !seen.is_new(row)) {
             let values: Vec<String> =
                 rows[i].iter().map(|(name, value)| format!("{name}={}", value.brief())).collect();
             let fault = Diagnostic::error(
