@@ -83,8 +83,29 @@ impl FromStr for Digest {
     type Err = blake3::HexError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        blake3::Hash::from_hex(text).map(Self::from)
+        match sixty_four_digits(text.as_bytes()) {
+            Some(bytes) => Ok(Self(bytes)),
+            None => blake3::Hash::from_hex(text).map(Self::from),
+        }
     }
+}
+
+/// The bytes that a text of 64 hexadecimal digits stands for. A run with nothing to do reads ten thousands of them.
+fn sixty_four_digits(text: &[u8]) -> Option<[u8; 32]> {
+    let digit = |c: u8| match c {
+        b'0'..=b'9' => c - b'0',
+        b'a'..=b'f' => c - b'a' + 10,
+        _ => 0xff,
+    };
+    let text: &[u8; 64] = text.try_into().ok()?;
+    let mut bytes = [0; 32];
+    let mut wrong = 0;
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        let (high, low) = (digit(pair[0]), digit(pair[1]));
+        wrong |= (high | low) & 0xf0;
+        *byte = high << 4 | (low & 0x0f);
+    }
+    (wrong == 0).then_some(bytes)
 }
 
 impl Serialize for Digest {
@@ -239,6 +260,11 @@ mod tests {
         assert_eq!(digest.hex().parse::<Digest>().expect("hex"), digest);
         let json = serde_json::to_string(&digest).expect("json");
         assert_eq!(serde_json::from_str::<Digest>(&json).expect("digest"), digest);
+        assert_eq!(digest.hex().to_uppercase().parse::<Digest>().expect("hex"), digest);
         assert!("not hex".parse::<Digest>().is_err());
+        for wrong in ['g', '/', ':', '`', 'G', '@'] {
+            assert!(format!("{}{wrong}", &digest.hex()[..63]).parse::<Digest>().is_err(), "{wrong}");
+            assert!(format!("{wrong}{}", &digest.hex()[..63]).parse::<Digest>().is_err(), "{wrong}");
+        }
     }
 }

@@ -31,7 +31,8 @@ pub fn build(
         plan: Plan::new(&outline.spec.name),
         heads: BTreeMap::new(),
         by_recipe: BTreeMap::new(),
-        recipes: vec![],
+        by_tokenizer: BTreeMap::new(),
+        of_tokenizer: BTreeMap::new(),
         folders: BTreeMap::new(),
     };
     for ((index, point), needed) in outline.spec.points.iter().enumerate().zip(&outline.needed) {
@@ -63,7 +64,9 @@ struct Builder<'a> {
     heads: BTreeMap<*const Block, (Arc<Head>, Digest)>,
     /// Nodes by their recipe: what they do and what all that they need does, down to the files.
     by_recipe: BTreeMap<Digest, NodeId>,
-    recipes: Vec<Digest>,
+    /// The first encoder with each tokenizer, and of every encoder the first one with its tokenizer.
+    by_tokenizer: BTreeMap<Digest, NodeId>,
+    of_tokenizer: BTreeMap<NodeId, NodeId>,
     /// The folders that results are copied to, with the nodes they come from and where that is said.
     folders: BTreeMap<PathBuf, Vec<(NodeId, &'a Source)>>,
 }
@@ -227,7 +230,7 @@ impl<'a> Builder<'a> {
         } else {
             let id = self.plan.add_headed(node, Some(head));
             self.by_recipe.insert(recipe, id);
-            self.recipes.push(recipe);
+            self.note_tokenizer(id);
             id
         };
         let node = self.plan.weight_mut(id);
@@ -343,53 +346,54 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The recipe of an action (by its head) over inputs.
+    /// The recipe of an action (by its head) over inputs. What another node makes is told by that node: there is
+    /// one for each recipe.
     fn recipe(&self, head: Digest, inputs: &BTreeMap<String, Input>) -> Digest {
-        let mut encoding = Encoding::tagged("tartan-recipe-2");
+        let mut encoding = Encoding::tagged("recipe");
         encoding.bytes_of(&head);
-        encoding.object(inputs.len());
         for (role, input) in inputs {
             encoding.field(role);
             match input {
                 Input::File { digest, .. } => encoding.bytes_of(digest),
                 Input::Output { node, file } => {
-                    encoding.field(file);
-                    encoding.bytes_of(&self.recipe_of(*node, file));
+                    let of_tokenizer = [roles::TOKENIZER, roles::VOCABULARY].contains(&file.as_str());
+                    let alike = self.of_tokenizer.get(node).filter(|_| of_tokenizer);
+                    encoding.number(alike.unwrap_or(node).0 as u64);
+                    encoding.text(file);
                 }
                 Input::Folder { node, folder } => {
+                    encoding.number(node.0 as u64);
                     encoding.object(1);
                     encoding.field(folder);
-                    self.recipes[node.0].with_hex(|hex| encoding.text(hex));
                 }
             }
         }
         encoding.digest()
     }
 
-    /// What an output is made from. An encoder's tokenizer and vocabulary come from two of its files alone,
-    /// so encoders that differ in their seed or weights share all that is tokenised.
-    fn recipe_of(&self, node: NodeId, file: &str) -> Digest {
-        let whole = self.recipes[node.0];
-        let maker = self.plan.node(node);
-        if !matches!(maker.action, Action::Encoder(_))
-            || ![roles::TOKENIZER, roles::VOCABULARY].contains(&file)
-        {
-            return whole;
+    /// Notes of an encoder which tokenizer it has. Tokenizer and vocabulary come from two of its files alone, so
+    /// encoders that differ in their seed or weights share all that is tokenised.
+    fn note_tokenizer(&mut self, id: NodeId) {
+        let node = self.plan.node(id);
+        if !matches!(node.action, Action::Encoder(_)) {
+            return;
         }
-        let mut encoding = Encoding::tagged("tartan-recipe-of-tokenizer-1");
-        encoding.number(maker.action.revision().into());
+        let mut encoding = Encoding::tagged("tokenizer");
+        encoding.number(node.action.revision().into());
         for role in [roles::CONFIG, roles::TOKENIZER] {
-            match maker.inputs.get(role) {
+            match node.inputs.get(role) {
                 Some(Input::File { digest, .. }) => encoding.bytes_of(digest),
                 // As the hub has it, of one commit.
                 Some(Input::Output { node, file }) => {
-                    encoding.bytes_of(&self.recipes[node.0]);
+                    encoding.number(node.0 as u64);
                     encoding.text(file);
                 }
-                Some(Input::Folder { .. }) | None => encoding.bytes_of(&whole),
+                // A tokenizer of its own.
+                Some(Input::Folder { .. }) | None => encoding.number(id.0 as u64),
             }
         }
-        encoding.digest()
+        let first = *self.by_tokenizer.entry(encoding.digest()).or_insert(id);
+        self.of_tokenizer.insert(id, first);
     }
 
     /// An objective's tokens must be those of the tokenizer that its model was made for.

@@ -126,7 +126,8 @@ pub struct Plan {
     pub pipeline: String,
     /// For each sweep point, the node of each stage that is needed there.
     pub points: Vec<BTreeMap<String, NodeId>>,
-    graph: DiGraph<Node, ()>,
+    // Boxed, so that the graph grows without moving them.
+    graph: DiGraph<Box<Node>, ()>,
     /// Of each node, where it is known: nodes of one action share it.
     heads: Vec<Option<Arc<Head>>>,
 }
@@ -145,7 +146,7 @@ impl Plan {
     /// [`add`](Self::add), where the head of the node's manifest is known.
     fn add_headed(&mut self, node: Node, head: Option<Arc<Head>>) -> NodeId {
         let needs: BTreeSet<NodeId> = node.inputs.values().filter_map(Input::maker).collect();
-        let index = self.graph.add_node(node);
+        let index = self.graph.add_node(Box::new(node));
         for need in needs {
             self.graph.add_edge(NodeIndex::new(need.0), index, ());
         }
