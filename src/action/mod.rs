@@ -466,8 +466,11 @@ pub mod roles {
 
     /// What runs a program that is a script.
     pub fn interpreter(name: &str) -> String {
-        format!("interpreter/{name}")
+        format!("{INTERPRETERS}{name}")
     }
+
+    /// What the roles of such begin with.
+    pub const INTERPRETERS: &str = "interpreter/";
 
     /// A file, or a folder of files, that a command finds in its folder.
     pub fn input(name: &str) -> String {

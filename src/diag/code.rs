@@ -184,6 +184,7 @@ codes! {
     FolderName = "T1003": "a name that does not fit into a command's folder",
     Environment = "T1004": "a variable of the environment that cannot be set",
     NotMade = "T1005": "a file that the stage does not make",
+    ShellScript = "T1006": "a program that is a shell script",
 }
 
 impl fmt::Display for Code {

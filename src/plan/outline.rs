@@ -26,6 +26,9 @@ pub struct Outline<'a> {
     pub(super) commits: BTreeMap<(String, String), String>,
 }
 
+/// Programs that run scripts which call other programs.
+const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ksh", "zsh"];
+
 /// What a stage's field wants to be named.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
@@ -426,6 +429,7 @@ impl<'a> Walk<'a> {
                 self.check_weights(block);
                 self.check_pads(block);
                 self.check_made(block);
+                self.check_programs(block);
                 continue;
             };
             stack.push((position, named));
@@ -535,6 +539,28 @@ impl<'a> Walk<'a> {
             if let Some(fault) = maker.and_then(|maker| made::fault(made, maker)) {
                 self.fault(&Ref { stage: made.stage.stage.clone(), at: made.at.clone() }, fault);
             }
+        }
+    }
+
+    /// Whether a program is what runs, or a script that calls it: a shim of pyenv has the same content whatever
+    /// Python it leads to.
+    fn check_programs(&mut self, block: &'a Block) {
+        let Block::Command(command) = block else { return };
+        for (role, program) in &command.programs {
+            let Some(name) = role.strip_prefix(action::roles::INTERPRETERS) else { continue };
+            let runner = program.path.file_name().unwrap_or_default().to_string_lossy();
+            if !SHELLS.contains(&runner.as_ref()) {
+                continue;
+            }
+            let script = command.programs.get(&action::roles::program(name)).map_or(name, |of| &of.name);
+            let fault = Diagnostic::warning(
+                Code::ShellScript,
+                format!("`{script}` is a script for `{runner}`, and what it calls is not in the key"),
+            )
+            .help(format!(
+                "name the program itself by its path, if there is one (of a shim of pyenv, `pyenv which {name}` prints it)"
+            ));
+            self.fault(&Ref { stage: name.to_owned(), at: program.at.clone() }, fault);
         }
     }
 

@@ -109,9 +109,10 @@ fn a_script_on_the_path_counts_with_what_runs_it_and_a_folder_with_its_files() {
 
     // `ldd` is a shell script wherever there is a libc.
     let text = "tartan: 1\nstages: {t: {command: {run: [ldd, --version], outputs: [x]}}}\n";
-    let plan = plan_with(Path::new("p.yaml"), text, &|_| String::new());
+    let (plan, diagnostics) = plan_of(text);
     let roles: Vec<&String> = plan.node(NodeId(0)).inputs.keys().collect();
     assert_eq!(roles, ["interpreter/ldd", "program/ldd"]);
+    assert!(diagnostics[0].message.contains("what it calls is not in the key"), "{diagnostics:?}");
 }
 
 #[test]
