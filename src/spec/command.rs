@@ -194,6 +194,10 @@ fn inputs(fields: &mut Fields, context: &Context) -> BTreeMap<String, SplitFile>
             fields.fault(at.on_key(), fault);
             continue;
         }
+        if is_pattern(&node, &at, context) {
+            matching(fields, &name, &node, &at, context, &mut found);
+            continue;
+        }
         match splits::read(&name, &node, &at, context, fields.faults) {
             Some(SplitFile::Local(source)) if source.path.is_dir() => match files_in(&source) {
                 Ok(files) => {
@@ -215,6 +219,36 @@ fn inputs(fields: &mut Fields, context: &Context) -> BTreeMap<String, SplitFile>
         fields.fault(at.key(file), fault);
     }
     found
+}
+
+/// Whether a path is a pattern, and no file.
+fn is_pattern(node: &Node, at: &At, context: &Context) -> bool {
+    let Node::Text(text) = node else { return false };
+    !text.contains("://") && context.globs.expand(context.origins.folder(at), text).is_some()
+}
+
+/// Every file that a pattern matches, as a folder: each under its own name.
+fn matching(
+    fields: &mut Fields,
+    name: &str,
+    node: &Node,
+    at: &At,
+    context: &Context,
+    found: &mut BTreeMap<String, SplitFile>,
+) {
+    for file in splits::files(name, node, at, context, fields.faults).unwrap_or_default() {
+        let own =
+            Path::new(splits::name(&file)).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = splits::name(&file).to_owned();
+        if let Some(other) = found.insert(format!("{name}/{own}"), file) {
+            let other = splits::name(&other);
+            let fault =
+                Diagnostic::error(Code::FolderName, format!("`{other}` and `{path}` have the same name"))
+                    .help("give each folder an input of its own");
+            fields.fault(at.clone(), fault);
+            return;
+        }
+    }
 }
 
 /// Every file under a folder of the user's, by its name in there.

@@ -107,6 +107,12 @@ fn a_script_on_the_path_counts_with_what_runs_it_and_a_folder_with_its_files() {
     let roles: Vec<&String> = plan.node(NodeId(0)).inputs.keys().collect();
     assert_eq!(roles, ["inputs/code/a.py", "inputs/code/in/b.py", "program/sh"]);
 
+    let text =
+        "tartan: 1\nstages: {t: {command: {shell: 'true', inputs: {code: 'src/*.py'}, outputs: [x]}}}\n";
+    let plan = plan_with(&folder.path().join("p.yaml"), text, &|_| String::new());
+    let roles: Vec<&String> = plan.node(NodeId(0)).inputs.keys().collect();
+    assert_eq!(roles, ["inputs/code/a.py", "program/sh"]);
+
     // `ldd` is a shell script wherever there is a libc.
     let text = "tartan: 1\nstages: {t: {command: {run: [ldd, --version], outputs: [x]}}}\n";
     let (plan, diagnostics) = plan_of(text);
