@@ -17,8 +17,8 @@ pub(super) static COMMAND: Block = Block {
         Field::optional(
             "inputs",
             Type::Each("NAME", &Type::Any(&[Type::Path, Type::Block(&REMOTE), Type::Block(&MADE)])),
-            "The files that the program finds in its folder, by their names there: a file or folder of yours, a file behind a \
-             URL, or what another stage makes.",
+            "The files that the program finds in its folder, by their names there: a file of yours, a file behind a URL, or what \
+             another stage makes; a folder of yours or a pattern (`src/*.py`) is a folder there.",
         ),
         Field::optional(
             "outputs",
