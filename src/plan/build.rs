@@ -250,6 +250,11 @@ impl<'a> Builder<'a> {
                     inputs.file(file, &folder.path.join(file), &said, self.digests);
                 }
             }
+            ModelSource::Made(made) => {
+                for file in files {
+                    inputs.output(file, &made.stage, &format!("{}{file}", made.file));
+                }
+            }
             ModelSource::Hub(source) => {
                 let node = self.fetch_hub(index, source, hub_files(source, files));
                 for file in files {
@@ -407,7 +412,7 @@ impl<'a> Builder<'a> {
             Block::Encoder { from: ModelSource::Folder(folder), .. } => {
                 self.digests.get(&folder.path.join(roles::TOKENIZER))
             }
-            // What the hub's is, shows once it is here.
+            // What the hub's or another stage's is, shows once it is here.
             _ => None,
         };
         let (Some(of_model), Some(of_data)) = (tokenizer(of_model), tokenizer(of_data)) else { return };

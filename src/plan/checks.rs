@@ -223,11 +223,19 @@ pub(super) fn check_test_splits(
         }
         let seen = made::Seen::of(point, &needed, |file| {
             let content = Content::of(file, digests)?;
-            let tested = tests.iter().find(|(test, _)| content.is_or_holds(test));
-            tested.map(|(_, (name, _))| *name)
+            let tested = tests.iter().map(|(test, (name, _))| (test, *name));
+            let in_part = with_tests.iter().map(|(whole, (name, _))| (whole, *name));
+            let found = tested.chain(in_part).find(|(test, _)| content.is_or_holds(test));
+            found.map(|(_, name)| name)
         });
         let mut checked = BTreeSet::new();
         for &(name, block) in &needed {
+            if let Block::Encoder { from: ModelSource::Made(made), .. } = block
+                && let Some(fault) = seen.fault(name, made)
+                && told.insert((name, "from"))
+            {
+                diagnostics.push(spec.diagnose(&made.at, fault));
+            }
             let Block::Train { end_task, auxiliary, .. } = block else { continue };
             // An auxiliary objective's dev split is read by nobody.
             let read = end_task.iter().flat_map(|of| [(of, "train"), (of, "dev")]);
@@ -243,7 +251,7 @@ pub(super) fn check_test_splits(
                     continue;
                 };
                 let files = splits.get(split).map(SplitSource::files).unwrap_or_default();
-                if let Some((made, fault)) = files.iter().find_map(|file| seen.fault(name, file)) {
+                if let Some((made, fault)) = files.iter().find_map(|file| seen.fault_of(name, file)) {
                     if told.insert((&data.stage, split)) {
                         diagnostics.push(spec.diagnose(&made.at, fault));
                     }

@@ -4,22 +4,37 @@
 //! A command may read the test split, or what `evaluate` made of it: a metric of one's own needs that. From then on
 //! it is marked, and so is every command that reads what it makes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::outline::encoder_files;
 use crate::action::roles;
 use crate::diag::{Code, Diagnostic};
-use crate::spec::{Block, Made, Point, SplitFile, SplitSource};
+use crate::spec::{Block, Made, ModelSource, Point, SplitFile, SplitSource};
 
 const TEST: &str = "test";
 
-/// Every file that a block names by its stage.
+/// All that a block names by the stage that makes it.
 pub(super) fn named(block: &Block) -> Vec<&Made> {
     let files: Vec<&SplitFile> = match block {
+        Block::Encoder { from: ModelSource::Made(made), .. } => return vec![made],
         Block::Tokenize { splits, .. } => splits.values().flat_map(SplitSource::files).collect(),
         Block::Command(command) => command.inputs.values().collect(),
         _ => vec![],
     };
     files.into_iter().filter_map(made).collect()
+}
+
+/// The same, file by file where it is known which files are read.
+pub(super) fn files(block: &Block) -> Vec<Cow<'_, Made>> {
+    match block {
+        Block::Encoder { from: ModelSource::Made(made), action } => {
+            let file =
+                |file: &&str| Cow::Owned(Made { file: format!("{}{file}", made.file), ..made.clone() });
+            encoder_files(action).iter().map(file).collect()
+        }
+        _ => named(block).into_iter().map(Cow::Borrowed).collect(),
+    }
 }
 
 fn made(file: &SplitFile) -> Option<&Made> {
@@ -35,9 +50,10 @@ pub(super) fn outputs(block: &Block) -> Vec<String> {
         Block::Encoder { .. } => {
             &[roles::CONFIG, roles::WEIGHTS, roles::TOKENIZER, roles::VOCABULARY, roles::ENCODER]
         }
-        Block::Tokenize { splits, .. } => {
+        Block::Tokenize { splits, action, .. } => {
             let files = [roles::LABELS, roles::SIZES, roles::STATS].map(str::to_owned);
-            return splits.keys().map(|split| roles::split(split)).chain(files).collect();
+            let splits = splits.keys().chain(action.parts.keys());
+            return splits.map(|split| roles::split(split)).chain(files).collect();
         }
         Block::Objective { .. } => &[roles::OBJECTIVE],
         Block::Train { action, .. } if action.learns_weights() => {
@@ -105,24 +121,30 @@ impl<'a> Seen<'a> {
         seen
     }
 
-    /// Why nothing may be trained on a file, if its maker has seen the test split.
-    pub(super) fn fault<'b>(&self, trained: &str, file: &'b SplitFile) -> Option<(&'b Made, Diagnostic)> {
+    /// [`fault`](Self::fault) of a split's file.
+    pub(super) fn fault_of<'b>(&self, trained: &str, file: &'b SplitFile) -> Option<(&'b Made, Diagnostic)> {
         let made = made(file)?;
+        Some((made, self.fault(trained, made)?))
+    }
+
+    /// Why nothing may be trained on what a stage makes, if it has seen the test split.
+    pub(super) fn fault(&self, trained: &str, made: &Made) -> Option<Diagnostic> {
         let maker = &made.stage.stage;
         let how = self.how.get(maker.as_str())?;
         let fault = Diagnostic::error(
             Code::TestSplit,
-            format!("`{trained}` would train on what `{maker}` makes, which has seen the test split"),
+            format!("`{trained}` would learn from what `{maker}` makes, which has seen the test split"),
         );
         let fault = how.iter().fold(fault, |fault, step| fault.note(step.clone()));
-        Some((made, fault.help("make what is trained on by a command of its own, which reads no test split")))
+        Some(fault.help("make what is trained on by a command of its own, which reads no test split"))
     }
 
     /// How a command has seen the test split by what another stage makes, if it has.
     fn through(&self, point: &Point, command: &str, made: &Made) -> Option<Vec<String>> {
         let maker = made.stage.stage.as_str();
-        if let Some(Block::Tokenize { splits, .. }) = point.stages.get(maker) {
-            let reads = splits.contains_key(TEST) && (made.is_folder() || made.file == roles::split(TEST));
+        if let Some(Block::Tokenize { splits, action, .. }) = point.stages.get(maker) {
+            let has_test = splits.contains_key(TEST) || action.parts.contains_key(TEST);
+            let reads = has_test && (made.is_folder() || made.file == roles::split(TEST));
             return reads
                 .then(|| vec![format!("`{command}` reads the tokens of the test split of `{maker}`")]);
         }

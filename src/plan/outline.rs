@@ -81,7 +81,7 @@ type Named<'a> = std::vec::IntoIter<(&'a Ref, Wanted)>;
 /// Every stage a block names, and what it must be.
 pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
     match block {
-        Block::Encoder { .. } | Block::Broken(None) => vec![],
+        Block::Broken(None) => vec![],
         Block::Broken(Some(read)) => names(read),
         Block::Tokenize { tokenizer, sample_of, .. } => {
             let mut names = vec![(tokenizer, Wanted::Encoder)];
@@ -89,7 +89,7 @@ pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
             names.extend(made::named(block).into_iter().map(|made| (&made.stage, Wanted::Maker)));
             names
         }
-        Block::Command(_) => {
+        Block::Encoder { .. } | Block::Command(_) => {
             made::named(block).into_iter().map(|made| (&made.stage, Wanted::Maker)).collect()
         }
         Block::Objective { data, .. } => vec![(data, Wanted::Tokenize)],
@@ -534,9 +534,9 @@ impl<'a> Walk<'a> {
 
     /// Whether the files that a block names by their stage are made.
     fn check_made(&mut self, block: &'a Block) {
-        for made in made::named(block) {
+        for made in made::files(block) {
             let maker = self.point.stages.get(&made.stage.stage);
-            if let Some(fault) = maker.and_then(|maker| made::fault(made, maker)) {
+            if let Some(fault) = maker.and_then(|maker| made::fault(&made, maker)) {
                 self.fault(&Ref { stage: made.stage.stage.clone(), at: made.at.clone() }, fault);
             }
         }

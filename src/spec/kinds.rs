@@ -86,12 +86,12 @@ pub(super) fn read(
 }
 
 fn encoder(mut fields: Fields, context: &Context) -> Option<Block> {
-    let from = fields.text("from");
-    let random = fields.text("random");
+    let from = model(&mut fields, "from", context);
+    let random = model(&mut fields, "random", context);
     let seed = fields.count("seed", 0).unwrap_or(0);
     let is_random = random.is_some();
     let source = match (from, random) {
-        (Some((name, at)), None) | (None, Some((name, at))) => model_source(name, at, context, fields.faults),
+        (Some((source, _)), None) | (None, Some((source, _))) => source,
         (Some(_), Some((_, at))) => {
             let fault = Diagnostic::error(Code::Exclusive, "`from` and `random` exclude each other")
                 .help("`from` reads a checkpoint; `random` draws the weights anew from a configuration");
@@ -108,6 +108,23 @@ fn encoder(mut fields: Fields, context: &Context) -> Option<Block> {
     };
     fields.finish("an `encoder` block");
     Some(Block::Encoder { from: source?, action: Encoder { random: is_random, seed } })
+}
+
+/// A field that names a model, and where it stands: a folder, what holds one on the hub, or what a stage makes.
+fn model(fields: &mut Fields, name: &'static str, context: &Context) -> Option<(Option<ModelSource>, At)> {
+    if let Some((node, at)) = fields.take(name)
+        && node.get("stage").is_some()
+    {
+        let made = splits::made(&node, &at, fields.faults).map(|mut made| {
+            if !made.is_folder() {
+                made.file.push('/');
+            }
+            ModelSource::Made(made)
+        });
+        return Some((made, at));
+    }
+    let (name, at) = fields.text(name)?;
+    Some((model_source(name, at.clone(), context, fields.faults), at))
 }
 
 /// A model's folder, or what holds one on the hub.

@@ -251,6 +251,8 @@ pub enum ModelSource {
     Folder(Source),
     /// On the hub: all of a repository, or a folder in it.
     Hub(HubSource),
+    /// In a folder that another stage makes.
+    Made(Made),
 }
 
 /// What stands on the hub.

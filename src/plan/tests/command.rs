@@ -171,6 +171,23 @@ fn a_command_may_make_what_is_tokenized() {
     let outline = outline(&spec, &["w".to_owned()], &mut diagnostics);
     assert!(diagnostics.is_empty(), "{diagnostics:#?}");
     assert!(outline.needs(0, "p"));
+    // So may a model.
+    let model = with(
+        "  p: {command: {shell: 'true', outputs: [m/]}}
+  e2: {encoder: {from: {stage: p, file: m}}}
+  x: {export: {model: e2}}
+",
+    );
+    let plan = sound(&model);
+    let Some(Input::Output { node, file }) = plan.node(plan.points[0]["e2"]).source("config.json") else {
+        panic!("a file of the command")
+    };
+    assert_eq!((node, file.as_str()), (plan.points[0]["p"], "m/config.json"));
+    let (_, diagnostics) = plan_of(&model.replace("file: m", "file: n"));
+    assert!(
+        diagnostics.iter().any(|d| d.message.contains("`p` makes no `n/config.json`")),
+        "{diagnostics:?}"
+    );
     // Without targets: what is scored or exported, and the commands that nothing else needs.
     let leaf = with(
         "  p: {command: {shell: 'true', outputs: [x]}}\n  s: {evaluate: {model: m, data: t, split: train}}\n  q: {command: {shell: 'true', inputs: {m: {stage: s}}, outputs: [x]}}\n",
@@ -277,10 +294,14 @@ stages:
     ] {
         let fault = faults(&command("c", input));
         assert!(
-            fault.contains("`w` would train on what `c` makes") && fault.contains(how),
+            fault.contains("`w` would learn from what `c` makes") && fault.contains(how),
             "{input}: {fault}"
         );
     }
+    let model = command("d2", "{stage: s}").replace("[x.txt]", "[m/]")
+        + "  e2: {encoder: {from: {stage: d2, file: m}}}\n  y: {export: {model: e2}}\n"
+        + &command("c", "a.jsonl");
+    assert!(faults(&model).contains("`e2` would learn from what `d2` makes"), "{}", faults(&model));
     let through = command("b", "c.jsonl") + &command("c", "{stage: b}");
     assert!(faults(&through).contains("`c` reads what `b` makes"), "through another command");
     // Making the test split itself is no reading of it.

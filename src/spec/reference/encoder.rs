@@ -1,5 +1,6 @@
 //! `encoder`
 
+use super::tokenize::MADE;
 use super::{Block, Field, Rule, Type};
 
 pub(super) static ENCODER: Block = Block {
@@ -8,13 +9,13 @@ pub(super) static ENCODER: Block = Block {
     fields: &[&[
         Field::optional(
             "from",
-            Type::Path,
-            "A model's folder, as `transformers` saves it (config.json, model.safetensors, tokenizer.json), or a model of the \
-             hub: `hf://ORG/NAME[@REVISION][/FOLDER]`.",
+            MODEL,
+            "A model's folder, as `transformers` saves it (config.json, model.safetensors, tokenizer.json), a model of the \
+             hub: `hf://ORG/NAME[@REVISION][/FOLDER]`, or a folder that another stage makes.",
         ),
         Field::optional(
             "random",
-            Type::Path,
+            MODEL,
             "A folder, or a model of the hub, with config.json and tokenizer.json: every weight is drawn anew from the seed, with the standard \
              deviation that the configuration says.",
         ),
@@ -29,3 +30,5 @@ pub(super) static ENCODER: Block = Block {
     rules: &[Rule::One(&["from", "random"])],
     example: "encoder: {encoder: {from: models/roberta-base}}\n",
 };
+
+const MODEL: Type = Type::Any(&[Type::Path, Type::Block(&MADE)]);
