@@ -189,7 +189,8 @@ impl Budget {
         let steps = (10 * a_pass).clamp(60, most);
         let passes = steps as f64 / a_pass as f64;
         let why = format!(
-            "{passes:.1} passes over {} texts{}",
+            "{} over {} texts{}",
+            if passes < 1.0 { "less than a pass".to_owned() } else { format!("{passes:.1} passes") },
             grouped(texts),
             if is_slow && steps == most {
                 ", as many as a CPU does in some hours with a base encoder"
