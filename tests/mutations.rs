@@ -60,12 +60,14 @@ const TOKENS: [&str; 40] = [
 
 fn seeds() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["tests/wrong", "pipelines", "pipelines/recipes", "pipelines/studies"];
+    let folders =
+        ["tests/wrong", "pipelines", "pipelines/recipes", "pipelines/studies", "fuzz/corpus/pipeline"];
     let mut files: Vec<PathBuf> = folders
         .iter()
         .flat_map(|folder| fs::read_dir(root.join(folder)).expect("folder"))
         .map(|entry| entry.expect("entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        // What the fuzzer found is named by its hash.
+        .filter(|path| path.is_file() && path.extension().is_none_or(|extension| extension == "yaml"))
         .collect();
     files.sort();
     let texts = files.iter().map(|file| fs::read(file).expect("a seed"));
