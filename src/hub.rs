@@ -1,11 +1,10 @@
 //! The Hugging Face hub as it is named and kept: what `hf://` says, which commit a revision was last seen at, and
 //! where a commit's files lie in the hub's cache on disk.
 //!
-//! Knows no network: the command line reads here, and a worker alone asks the hub. Names of folders, the token's
-//! file and the cache's layout are those of the hub's own client, the crate `hf-hub`, so that `transformers` finds
-//! what was fetched here, and what it fetched is found here. What the crate's cache lacks stands here:
-//! `HF_HUB_CACHE`, `XDG_CACHE_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE`, a file by its commit, a ref that changes in one
-//! step, and a home folder that may be missing.
+//! Knows no network: the command line reads here, and a worker alone asks the hub. Names of folders and
+//! the cache's layout are those of the hub's own client, the crate `hf-hub`, so that `transformers` finds what was
+//! fetched here, and what it fetched is found here. What the crate's cache lacks stands here: environment variables but
+//! `HF_HOME`, a home folder that may be missing, a file by its commit, and a ref that changes in one step.
 
 use std::env;
 use std::fmt;
@@ -85,19 +84,56 @@ pub fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Where the hub answers: `HF_ENDPOINT`, without a slash at its end.
-pub fn endpoint() -> String {
-    let said = variable("HF_ENDPOINT").map(|said| said.trim_end_matches('/').to_owned());
-    said.unwrap_or_else(|| ENDPOINT.to_owned())
+/// The hub as an environment has it.
+pub struct Settings {
+    /// Where it answers: `HF_ENDPOINT`, without a slash at its end.
+    pub endpoint: String,
+    /// Its cache: `HF_HUB_CACHE`, else `hub` in `HF_HOME`, which is `huggingface` in the user's cache folder. None
+    /// where there is no home folder.
+    pub cache: Option<Cache>,
+    /// Whether it is not to be asked: `HF_HUB_OFFLINE`, or `TRANSFORMERS_OFFLINE`.
+    pub is_offline: bool,
+    /// The user's token: `HF_TOKEN`, else what `hf auth login` left in `HF_HOME` or under `HF_TOKEN_PATH`.
+    pub token: Option<String>,
 }
 
-/// Whether the hub is not to be asked: `HF_HUB_OFFLINE`, or `TRANSFORMERS_OFFLINE`.
-pub fn is_offline() -> bool {
-    ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].iter().any(|name| {
-        variable(name).is_some_and(|value| {
-            ["1", "on", "yes", "true"].contains(&value.trim().to_ascii_lowercase().as_str())
-        })
-    })
+impl Settings {
+    /// Those of this process.
+    pub fn of_user() -> Self {
+        Self::of(|name| env::var(name).ok())
+    }
+
+    /// Those that variables say; one that is set to nothing counts as not set.
+    pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| {
+            variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        };
+        let path = |name: &str| set(name).map(PathBuf::from);
+        let caches = || path("XDG_CACHE_HOME").or_else(|| Some(path("HOME")?.join(".cache")));
+        let home = path("HF_HOME").or_else(|| Some(caches()?.join("huggingface")));
+        let cache = path("HF_HUB_CACHE")
+            .or_else(|| path("HUGGINGFACE_HUB_CACHE"))
+            .or_else(|| Some(home.as_ref()?.join("hub")));
+        let is_true = |name: &str| {
+            set(name).is_some_and(|value| {
+                ["1", "on", "yes", "true"].contains(&value.to_ascii_lowercase().as_str())
+            })
+        };
+        let token = || {
+            let file = path("HF_TOKEN_PATH").or_else(|| Some(home.as_ref()?.join("token")))?;
+            fs::read_to_string(file)
+                .ok()
+                .map(|token| token.trim().to_owned())
+                .filter(|token| !token.is_empty())
+        };
+        Self {
+            endpoint: set("HF_ENDPOINT")
+                .map_or(ENDPOINT.to_owned(), |said| said.trim_end_matches('/').to_owned()),
+            cache: cache.map(Cache::new),
+            is_offline: is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE"),
+            token: set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN")).or_else(token),
+        }
+    }
 }
 
 /// The hub's cache on disk.
@@ -117,13 +153,6 @@ impl Cache {
     /// The cache in a folder.
     pub fn new(root: PathBuf) -> Self {
         Self { cache: hf_hub::Cache::new(root) }
-    }
-
-    /// The user's: `HF_HUB_CACHE`, else `hub` in the hub's home. None where there is no home folder.
-    pub fn of_user() -> Option<Self> {
-        let cache = variable("HF_HUB_CACHE").or_else(|| variable("HUGGINGFACE_HUB_CACHE"));
-        let root = cache.map(PathBuf::from).or_else(|| Some(home()?.join("hub")))?;
-        Some(Self::new(root))
     }
 
     /// The folder.
@@ -170,41 +199,9 @@ impl Cache {
         self.root().join(".locks").join(repo.on_disk().folder_name()).join(format!("{etag}.lock"))
     }
 
-    /// The user's token: `HF_TOKEN`, else what `hf auth login` left.
-    pub fn token(&self) -> Option<String> {
-        let said = variable("HF_TOKEN").or_else(|| variable("HUGGING_FACE_HUB_TOKEN"));
-        let file = || {
-            let path = match variable("HF_TOKEN_PATH") {
-                Some(path) => PathBuf::from(path),
-                // Beside the cache, unless that was put somewhere of its own.
-                None if variable("HF_HUB_CACHE").is_none() => return self.cache.token(),
-                None => home()?.join("token"),
-            };
-            fs::read_to_string(path).ok()
-        };
-        said.or_else(file).map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())
-    }
-
     fn of(&self, repo: &Repo) -> PathBuf {
         self.root().join(repo.on_disk().folder_name())
     }
-}
-
-/// The hub's home: `HF_HOME`, else `huggingface` in the user's cache folder.
-fn home() -> Option<PathBuf> {
-    if let Some(home) = variable("HF_HOME") {
-        return Some(home.into());
-    }
-    let caches = match variable("XDG_CACHE_HOME") {
-        Some(caches) => PathBuf::from(caches),
-        None => env::home_dir()?.join(".cache"),
-    };
-    Some(caches.join("huggingface"))
-}
-
-/// A variable of the environment that is set, and not to nothing.
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -229,6 +226,40 @@ mod tests {
         );
         assert_eq!(cache.blob(&data, "abc"), Path::new("/hub/datasets--org--name/blobs/abc"));
         assert_eq!(cache.lock(&data, "abc"), Path::new("/hub/.locks/datasets--org--name/abc.lock"));
+    }
+
+    #[test]
+    fn an_environment_says_where_the_hub_is_and_where_its_files_are() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().to_str().expect("text").to_owned();
+        fs::write(folder.path().join("token"), "hf_file\n").expect("written");
+        let of = |set: &[(&str, &str)]| {
+            let set: Vec<(String, String)> =
+                set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            Settings::of(move |name| set.iter().find(|(set, _)| set == name).map(|(_, value)| value.clone()))
+        };
+        let cache = |set: &[(&str, &str)]| of(set).cache.map(|cache| cache.root().to_owned());
+        assert_eq!(cache(&[]), None);
+        for (set, root) in [
+            (&[("HOME", "/me")][..], "/me/.cache/huggingface/hub"),
+            (&[("HOME", "/me"), ("XDG_CACHE_HOME", "/x")], "/x/huggingface/hub"),
+            (&[("HOME", "/me"), ("XDG_CACHE_HOME", "/x"), ("HF_HOME", "/h")], "/h/hub"),
+            (&[("HOME", "/me"), ("HF_HOME", "/h"), ("HF_HUB_CACHE", "/c")], "/c"),
+            (&[("HOME", "/me"), ("HF_HUB_CACHE", "")], "/me/.cache/huggingface/hub"),
+        ] {
+            assert_eq!(cache(set), Some(root.into()), "{set:?}");
+        }
+        assert_eq!(of(&[]).endpoint, "https://huggingface.co");
+        assert_eq!(of(&[("HF_ENDPOINT", "http://a.example/")]).endpoint, "http://a.example");
+        let token = |set: &[(&str, &str)]| of(set).token;
+        assert_eq!(token(&[("HF_HOME", &home), ("HF_TOKEN", "hf_said")]).as_deref(), Some("hf_said"));
+        assert_eq!(token(&[("HF_HOME", &home), ("HF_HUB_CACHE", "/c")]).as_deref(), Some("hf_file"));
+        assert_eq!(token(&[("HF_HOME", "/none")]), None);
+        for (value, offline) in
+            [("1", true), ("True", true), ("on", true), ("0", false), ("", false), ("no", false)]
+        {
+            assert_eq!(of(&[("HF_HUB_OFFLINE", value)]).is_offline, offline, "{value}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::pipeline::{Choice, store_root};
 use super::{Exit, Fault, out, run};
 use crate::diag::Code;
+use crate::hub::Settings;
 use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
@@ -326,39 +327,25 @@ fn file_system(_: &Path) -> Option<&'static str> {
 
 /// The hub's settings, as far as they can be told without asking it.
 fn hub(env: impl Fn(&str) -> Option<String>) -> Vec<Check> {
-    let set = |name: &str| env(name).filter(|value| !value.is_empty());
-    let endpoint = set("HF_ENDPOINT");
-    if let Some(endpoint) = &endpoint
-        && !endpoint.starts_with("http://")
-        && !endpoint.starts_with("https://")
-    {
+    let Settings { endpoint, cache, is_offline, token } = Settings::of(env);
+    if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
         let found = format!("HF_ENDPOINT is `{endpoint}`, no URL");
         return vec![Check::fail("hub", found, "unset it, or write it with `https://`")];
     }
-    let home = set("HF_HOME").map(PathBuf::from).or_else(|| {
-        let cache = set("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")))?;
-        Some(cache.join("huggingface"))
-    });
-    let Some(home) = home else {
+    let Some(cache) = cache else {
         return vec![Check::warn(
             "hub",
             "neither HF_HOME nor HOME is set",
             "set HF_HOME to a folder for what the hub gives",
         )];
     };
-    let token = set("HF_TOKEN").is_some() || home.join("token").is_file();
-    let offline = set("HF_HUB_OFFLINE")
-        .is_some_and(|value| !matches!(value.to_lowercase().as_str(), "0" | "false" | "no"));
     let found = format!(
-        "{}; cache {}; {}{}",
-        endpoint.as_deref().unwrap_or("the public one"),
-        home.display(),
-        if token { "a token" } else { "no token: public models only" },
-        if offline { "; offline: only what is in its cache" } else { "" },
+        "{endpoint}; cache {}; {}{}",
+        cache.root().display(),
+        if token.is_some() { "a token" } else { "no token: public models only" },
+        if is_offline { "; offline: only what is in its cache" } else { "" },
     );
-    let writable = home.ancestors().find(|folder| folder.is_dir()).is_some_and(|folder| {
+    let writable = cache.root().ancestors().find(|folder| folder.is_dir()).is_some_and(|folder| {
         let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         rustix::fs::access(folder, wanted).is_ok()
     });

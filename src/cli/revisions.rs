@@ -9,7 +9,7 @@ use super::Fault;
 use super::pipeline::Hub;
 use crate::diag::{Code, Diagnostic};
 use crate::exec;
-use crate::hub::{self, Answer, Ask, Cache, Repo};
+use crate::hub::{self, Answer, Ask, Repo, Settings};
 use crate::plan::Outline;
 use crate::spec::{At, Spec};
 
@@ -24,10 +24,11 @@ pub(super) fn resolve(
     if asks.is_empty() {
         return Ok(());
     }
-    let cache = Cache::of_user();
+    let settings = Settings::of_user();
     let mut open: BTreeMap<Ask, At> = BTreeMap::new();
     for (ask, at) in asks {
-        let known = cache.as_ref().and_then(|cache| cache.commit(&Repo::of(&ask.repo), &ask.revision));
+        let known =
+            settings.cache.as_ref().and_then(|cache| cache.commit(&Repo::of(&ask.repo), &ask.revision));
         let moves = !hub::is_commit(&ask.revision);
         match known {
             Some(commit) if !(moves && matches!(hub, Hub::Ask { refresh: true, .. })) => {
@@ -47,7 +48,7 @@ pub(super) fn resolve(
     if open.is_empty() {
         return Ok(());
     }
-    if hub::is_offline() {
+    if settings.is_offline {
         diagnostics.extend(open.iter().map(|(ask, at)| spec.diagnose(at, offline(ask, refresh))));
         return Ok(());
     }

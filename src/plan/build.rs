@@ -189,18 +189,13 @@ impl<'a> Builder<'a> {
         if !inputs.complete {
             return None;
         }
+        let inputs = inputs.found;
         let node = Node {
-            name: name.to_owned(),
-            stage: name.to_owned(),
-            points: vec![],
-            action,
-            inputs: inputs.found,
+            inputs,
             objective_names,
-            urls: vec![],
-            unresolved: None,
             checkpoint,
             means,
-            deliver_to: vec![],
+            ..bare(name.to_owned(), name.to_owned(), action)
         };
         let head =
             self.heads.entry(std::ptr::from_ref(block)).or_insert_with(|| headed(&node.action)).clone();
@@ -322,19 +317,7 @@ impl<'a> Builder<'a> {
     }
 
     fn place_fetch(&mut self, index: usize, stage: String, pin: Pin, unresolved: Option<String>) -> NodeId {
-        let node = Node {
-            name: format!("fetch {stage}"),
-            stage,
-            points: vec![],
-            action: Action::Fetch(Fetch { pin }),
-            inputs: BTreeMap::new(),
-            objective_names: vec![],
-            urls: vec![],
-            unresolved,
-            checkpoint: None,
-            means: Means::default(),
-            deliver_to: vec![],
-        };
+        let node = Node { unresolved, ..bare(format!("fetch {stage}"), stage, Action::Fetch(Fetch { pin })) };
         let head = headed(&node.action);
         self.place(index, node, head)
     }
@@ -424,6 +407,23 @@ impl<'a> Builder<'a> {
             .help(format!("tokenize with `tokenizer: {model}`"));
             diagnostics.push(self.spec.diagnose(&objective.at, fault));
         }
+    }
+}
+
+/// A node of which there is no more to say.
+fn bare(name: String, stage: String, action: Action) -> Node {
+    Node {
+        name,
+        stage,
+        points: vec![],
+        action,
+        inputs: BTreeMap::new(),
+        objective_names: vec![],
+        urls: vec![],
+        unresolved: None,
+        checkpoint: None,
+        means: Means::default(),
+        deliver_to: vec![],
     }
 }
 

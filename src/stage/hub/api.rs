@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tartan::action::{HubFiles, roles};
 use tartan::diag::nearest;
 use tartan::event::Failure;
-use tartan::hub::{self, Cache, Repo, SCHEME};
+use tartan::hub::{self, Cache, Repo, SCHEME, Settings};
 use ureq::Body;
 use ureq::http::Response;
 
@@ -73,22 +73,22 @@ type Note<'a> = &'a dyn Fn(String);
 
 impl Hub {
     pub(super) fn of_user() -> Result<Self, Failure> {
-        let cache = Cache::of_user().ok_or_else(|| {
+        let Settings { endpoint, cache, is_offline, token } = Settings::of_user();
+        let cache = cache.ok_or_else(|| {
             failure_with_help(
                 "there is no home folder to keep the hub's files in",
                 "HF_HOME=DIR says where they are kept",
             )
         })?;
-        let endpoint = hub::endpoint();
         if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
             return Err(failure_with_help(
                 format!("HF_ENDPOINT is a URL, not `{endpoint}`"),
                 "such as `https://huggingface.co`, where it is not set",
             ));
         }
-        let login = cache.token().zip(origin(&endpoint));
+        let login = token.zip(origin(&endpoint));
         let login = login.map(|(token, origin)| Login { origin: origin.to_owned(), token });
-        Ok(Self { cache, is_offline: hub::is_offline(), login, endpoint })
+        Ok(Self { cache, is_offline, login, endpoint })
     }
 
     /// Where a commit's file is fetched from.
