@@ -10,6 +10,7 @@ mod checks;
 mod folders;
 mod made;
 mod outline;
+mod shown;
 mod targets;
 
 use std::borrow::Cow;

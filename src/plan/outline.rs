@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::shown::check_report;
 use super::{made, targets};
-use crate::action::{self, Metric};
+use crate::action;
 use crate::diag::{Code, Diagnostic};
 use crate::hub::Ask;
 use crate::spec::{
-    At, Block, HubSource, ModelSource, Point, Ref, Report, Score, Shows, Source, Spec, SplitFile,
-    SplitSource, names_many,
+    At, Block, HubSource, ModelSource, Point, Ref, Source, Spec, SplitFile, SplitSource, names_many,
 };
 
 /// The stages to have, point by point.
@@ -44,7 +44,7 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    fn text(self) -> &'static str {
+    pub(super) fn text(self) -> &'static str {
         match self {
             Self::Encoder => "an `encoder` stage",
             Self::Tokenize => "a `tokenize` stage",
@@ -57,7 +57,7 @@ impl Wanted {
         }
     }
 
-    fn fits(self, block: &Block) -> bool {
+    pub(super) fn fits(self, block: &Block) -> bool {
         if let (Self::LearnWeights, Block::Train { action, .. }) = (self, block) {
             return action.learns_weights();
         }
@@ -271,7 +271,7 @@ pub(super) fn encoder_files(action: &action::Encoder) -> &'static [&'static str]
     if action.random { &[CONFIG, TOKENIZER] } else { &[CONFIG, TOKENIZER, WEIGHTS] }
 }
 
-fn with_nearest(fault: Diagnostic, name: &str, known: &BTreeSet<&str>) -> Diagnostic {
+pub(super) fn with_nearest(fault: Diagnostic, name: &str, known: &BTreeSet<&str>) -> Diagnostic {
     let all = || format!("the stages are `{}`", known.iter().copied().collect::<Vec<_>>().join("`, `"));
     fault.meant(name, known.iter().copied(), all)
 }
@@ -289,82 +289,10 @@ pub(super) fn unknown(spec: &Spec, name: &str, known: &BTreeSet<&str>) -> Diagno
 }
 
 /// `an `encoder` stage`
-fn a_stage(block: &Block) -> String {
+pub(super) fn a_stage(block: &Block) -> String {
     let kind = block.kind();
     let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     format!("{article} `{kind}` stage")
-}
-
-/// Checks that the stages a report names are there at every sweep point, and hold what it shows.
-fn check_report(spec: &Spec, report: &Report, known: &BTreeSet<&str>, diagnostics: &mut Vec<Diagnostic>) {
-    let unknown = |name: &str| unknown(spec, name, known);
-    let found = match &report.shows {
-        Shows::Weights(stage) => {
-            let block = spec.points.first().and_then(|point| point.stages.get(&stage.stage));
-            let fault = match block {
-                None => Some(unknown(&stage.stage)),
-                Some(block) if Wanted::LearnWeights.fits(block) => None,
-                Some(other) => {
-                    let learns = Wanted::LearnWeights.text();
-                    let fault = format!(
-                        "this table shows the weights that {learns} learns, and `{}` is {}",
-                        stage.stage,
-                        a_stage(other)
-                    );
-                    let fault = Diagnostic::error(Code::WrongStageKind, fault);
-                    Some(fault.help(format!("name {learns}, or show a metric: `metric: STAGE.METRIC`")))
-                }
-            };
-            fault.map(|fault| (stage, fault))
-        }
-        Shows::Scores(scores) => {
-            spec.points.iter().zip(scores).find_map(|(point, Score { stage, metric })| {
-                let fault = match point.stages.get(&stage.stage) {
-                    None => unknown(&stage.stage),
-                    Some(Block::Evaluate { action, .. }) => {
-                        let names = Metric::ALL.map(Metric::name);
-                        match Metric::ALL.into_iter().find(|known| known.name() == metric) {
-                            None => {
-                                Diagnostic::error(Code::UnknownMetric, format!("unknown metric `{metric}`"))
-                                    .meant(metric, names, || format!("it is one of `{}`", names.join("`, `")))
-                            }
-                            Some(known) if !action.metrics.contains(&known) => Diagnostic::error(
-                                Code::NotMeasured,
-                                format!("`{}` does not measure `{metric}`", stage.stage),
-                            )
-                            .help("add it to the stage's `metrics`, or leave `metrics` out to have them all"),
-                            Some(_) => return None,
-                        }
-                    }
-                    Some(Block::Command(command)) if command.metrics.is_none() => Diagnostic::error(
-                        Code::NotMeasured,
-                        format!("`{}` does not say where its numbers are", stage.stage),
-                    )
-                    .help("name the JSON file that it writes them to: `metrics: metrics.json`"),
-                    Some(Block::Command(_) | Block::Broken(_)) => return None,
-                    Some(other) => {
-                        let fault = format!(
-                            "a table shows an `evaluate` or `command` stage, and `{}` is {}",
-                            stage.stage,
-                            a_stage(other)
-                        );
-                        let evaluates = point.stages.iter().filter(|(_, block)| block.kind() == "evaluate");
-                        let names: Vec<String> =
-                            evaluates.map(|(name, _)| format!("`{name}.{metric}`")).collect();
-                        Diagnostic::error(Code::WrongStageKind, fault).about(&stage.stage).help(
-                            if names.is_empty() {
-                                format!("add an `evaluate` stage that scores `{}`", stage.stage)
-                            } else {
-                                format!("write {}", names.join(" or "))
-                            },
-                        )
-                    }
-                };
-                Some((stage, fault))
-            })
-        }
-    };
-    diagnostics.extend(found.map(|(stage, fault)| spec.diagnose(&stage.at, fault)));
 }
 
 /// The places of the stages to begin with.
