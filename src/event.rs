@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::diag::Code;
 use crate::digest::Digest;
 
 /// How far a stage has come in what it does now.
@@ -32,6 +33,21 @@ pub enum Level {
     Warning,
 }
 
+/// What a stage found in its data that whoever wrote the pipeline should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which kind of fault it is.
+    pub code: Code,
+    /// Whether the stage fails for it.
+    pub is_error: bool,
+    /// The field that it is about, as the way to it from the stage's block: `splits`, `dev`.
+    pub field: Vec<String>,
+    /// What it is: a lower-case fragment.
+    pub message: String,
+    /// The way out, where one is known.
+    pub help: Option<String>,
+}
+
 /// Why a stage failed, in the words the user sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -57,6 +73,8 @@ pub enum Message {
         /// One sentence.
         text: String,
     },
+    /// Something about its data.
+    Finding(Finding),
     /// Every output is written and closed. The last line of a worker that succeeded.
     Done {
         /// The most memory the worker held, in bytes, where the system tells.
@@ -126,6 +144,13 @@ pub enum Event {
         level: Level,
         /// One sentence.
         text: String,
+    },
+    /// A running stage found something in its data.
+    StageFinding {
+        /// The stage.
+        stage: String,
+        /// What.
+        finding: Finding,
     },
     /// A stage's result is in the store.
     StageFinished {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: [(&str, &[&str]); 16] = [
     ("digest", &[]),
     ("diag", &[]),
-    ("event", &["digest"]),
+    ("event", &["diag", "digest"]),
     ("action", &["digest"]),
     ("hub", &["event"]),
     ("data", &["action", "digest", "diag", "event"]),
@@ -27,7 +27,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
 ];
 
 /// Libraries that only one room may know.
-const OWNERS: [(&str, &[&str]); 9] = [
+const OWNERS: [(&str, &[&str]); 14] = [
     ("tch", &["learn"]),
     ("hf_hub", &["hub"]),
     ("ureq", &["stage"]),
@@ -37,6 +37,11 @@ const OWNERS: [(&str, &[&str]); 9] = [
     ("indicatif", &["report"]),
     ("tiny_skia", &["report"]),
     ("png", &["report"]),
+    ("csv_core", &["data"]),
+    ("flate2", &["data"]),
+    ("glob", &["spec"]),
+    ("parquet", &["data"]),
+    ("zstd", &["data"]),
 ];
 
 fn sources() -> Vec<(String, PathBuf)> {

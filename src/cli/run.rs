@@ -6,10 +6,10 @@ use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use super::figures::IfMissing;
-use super::pipeline::{self, Hub, TargetChoice};
+use super::pipeline::{self, Hub, Loaded, TargetChoice};
 use super::{Exit, Fault, figures, out, plan, results};
 use crate::diag::{Code, Diagnostic, without_query};
-use crate::event::{Event, Level};
+use crate::event::{Event, Finding, Level};
 use crate::exec::{self, DeviceChoice, Options, Stop, known};
 use crate::report::{EventLog, Progress, ReportError};
 use crate::store::StoreError;
@@ -94,8 +94,14 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         None => None,
     };
     let mut lost_events = None;
+    let mut findings = vec![];
     let mut on_event = |event: Event| {
         progress.show(&event);
+        if let Event::StageFinding { stage, finding } = &event
+            && (finding.is_error || !args.quiet)
+        {
+            findings.push(located(&loaded, stage, finding));
+        }
         if let Some(Err(error)) = log.as_mut().map(|log| log.write(&event)) {
             lost_events.get_or_insert(error);
         }
@@ -124,6 +130,8 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     if let Some(error) = lost_events {
         out::note(format_args!("warning: some events were not written: {error}"));
     }
+    // Warnings went by while other stages ran; here they stand where the pipeline may be changed.
+    out::diagnostics(findings);
     let tables = tables?;
     let if_missing = if args.keep_going && !outcome.interrupted { IfMissing::Draw } else { IfMissing::Leave };
     let drawn = figures::draw(reports, &tables, &loaded, &outcome.outputs, if_missing);
@@ -150,6 +158,17 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     } else {
         Exit::Done
     })
+}
+
+/// What a stage found, at the field of the pipeline that it is about.
+fn located(loaded: &Loaded, stage: &str, finding: &Finding) -> Diagnostic {
+    let found = match finding.is_error {
+        true => Diagnostic::error(finding.code, &finding.message),
+        false => Diagnostic::warning(finding.code, &finding.message),
+    };
+    let named = loaded.plan.ids().map(|id| loaded.plan.node(id)).find(|node| node.name == stage);
+    let place = named.and_then(|node| loaded.spec.field_place(&node.stage, &finding.field));
+    Diagnostic { place, help: finding.help.clone(), ..found.note(format!("found by `{stage}`")) }
 }
 
 /// A word of the command as records keep it: a URL's query may hold a token.

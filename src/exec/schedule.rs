@@ -291,6 +291,7 @@ impl Schedule<'_, '_, '_> {
                         self.emit(Event::StageProgress { stage, progress });
                     }
                     Some(Message::Note { level, text }) => self.emit(Event::StageNote { stage, level, text }),
+                    Some(Message::Finding(finding)) => self.emit(Event::StageFinding { stage, finding }),
                     Some(Message::Done { .. } | Message::Failed(_)) | None => {}
                 }
             }

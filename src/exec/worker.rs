@@ -146,7 +146,7 @@ impl Process {
                 self.deadline = Some(Instant::now() + GRACE);
                 None
             }
-            Message::Progress(_) | Message::Note { .. } => Some(message),
+            Message::Progress(_) | Message::Note { .. } | Message::Finding(_) => Some(message),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::checks::check_test_splits;
+use super::checks::{check_empty_splits, check_test_splits};
 use super::folders::check_folders;
 use super::outline::{Outline, encoder_files, hub_files};
 use super::{Input, Node, NodeId, Plan};
@@ -51,6 +51,7 @@ pub fn build(
     let Builder { mut plan, folders, .. } = builder;
     name_nodes(&mut plan, outline.spec);
     check_folders(&folders, &plan, outline.spec, digests, diagnostics);
+    check_empty_splits(outline, digests, diagnostics);
     check_test_splits(outline, digests, diagnostics);
     plan
 }

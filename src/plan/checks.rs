@@ -190,6 +190,36 @@ impl Content<'_> {
     }
 }
 
+/// A split whose files are all empty is known before anything runs.
+pub(super) fn check_empty_splits(
+    outline: &Outline,
+    digests: &BTreeMap<PathBuf, Digest>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let nothing = Digest::of(b"");
+    if !digests.values().any(|digest| *digest == nothing) {
+        return;
+    }
+    let empty = |file: &SplitFile| match file {
+        SplitFile::Local(source) => digests.get(&source.path) == Some(&nothing),
+        SplitFile::Remote(_) | SplitFile::Hub(_) | SplitFile::Made(_) => false,
+    };
+    for (_, needed) in outline.points() {
+        for (_, block) in needed {
+            let Block::Tokenize { splits, .. } = block else { continue };
+            for (split, source) in splits {
+                let Some(file) = source.files().first().filter(|_| source.files().iter().all(empty)) else {
+                    continue;
+                };
+                let (at, name) = said(file);
+                let message = format!("split `{split}` has no text: `{name}` is empty");
+                let fault = Diagnostic::error(Code::EmptySplit, message);
+                diagnostics.push(outline.spec.diagnose(at, fault));
+            }
+        }
+    }
+}
+
 /// The test split is for `evaluate`, and for commands that nothing is trained on: no stage may train on a file, or be
 /// chosen by one, that is the test split of another stage at the same sweep point, or that has it as a part; whatever
 /// the file is called, for its content counts.
@@ -305,10 +335,14 @@ fn of_test_split(
     spec.diagnose(at, fault)
 }
 
-/// Whether two stages make the same parts of the same files.
+/// Whether two stages divide a file alike.
 fn same_parts(a: &Tokenize, b: &Tokenize) -> bool {
-    let chooses = |of: &Tokenize| (of.split_seed, of.stratify, of.label.clone(), of.label_map.clone());
-    a.parts == b.parts && chooses(a) == chooses(b)
+    // What is taken of train afterwards, and how it is cut, divides nothing.
+    let divides = |of: &Tokenize| {
+        let Tokenize { max_length, sample, seed, strict, .. } = Tokenize::default();
+        Tokenize { max_length, sample, seed, strict, ..of.clone() }
+    };
+    divides(a) == divides(b)
 }
 
 fn of_part_of_test(trained: &str, objective: &str, data: &str, split: &str, tested: &str) -> Diagnostic {

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom as _;
 
 use super::*;
 use crate::data::rng;
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Severity};
 use crate::spec::Spec;
 
 mod hub;
@@ -559,5 +559,24 @@ fn what_chooses_texts_is_in_the_key_and_names_of_files_are_not() {
         ", split_seed: 0, stratify: true, quotes: true, deduplicate: false, strict: false",
     ] {
         assert_eq!(key("{train: [a.csv], dev: 0.1}", same), seen[0], "{same}");
+    }
+}
+
+#[test]
+fn a_part_of_a_file_is_no_test_split_for_who_divides_it_alike() {
+    let plan = |fields: &str| {
+        let splits = "splits: {train: a.csv, dev: 0.1, test: 0.1}";
+        let text = format!(
+            "tartan: 1\nstages:\n  e: {{encoder: {{from: e}}}}\n  t: {{tokenize: {{tokenizer: e, {splits}}}}}\n  u: {{tokenize: {{tokenizer: e, {fields}}}}}\n  o: {{objective: {{classify: {{data: t}}}}}}\n  p: {{objective: {{mlm: {{data: u}}}}}}\n  m: {{train: {{init: e, end_task: o, auxiliary: [p], steps: 1}}}}\n  s: {{evaluate: {{model: m, data: t, split: test}}}}\n"
+        );
+        plan_of(&text).1.iter().map(|diagnostic| diagnostic.code).collect::<Vec<_>>()
+    };
+    assert_eq!(plan("splits: {train: a.csv, dev: 0.1, test: 0.1}, sample: 10, max_length: 9"), []);
+    for other in [
+        "splits: {train: a.csv}",
+        "splits: {train: a.csv, dev: 0.1, test: 0.1}, split_seed: 1",
+        "splits: {train: a.csv, test: 0.1}, text: title",
+    ] {
+        assert_eq!(plan(other), [Code::TestSplit], "{other}");
     }
 }

@@ -132,6 +132,11 @@ impl Progress {
             }
             Event::StageProgress { stage, progress } => self.advance(stage, progress),
             Event::StageNote { stage, level, text } => self.say(level.into(), &format!("{stage}: {text}")),
+            // What makes the stage fail is said when it has.
+            Event::StageFinding { stage, finding } if !finding.is_error => {
+                self.say(Mark::Warning, &format!("{stage}: {}", finding.message));
+            }
+            Event::StageFinding { .. } => {}
             Event::RunNote { level, text } => self.say(level.into(), text),
             Event::StageFinished { stage, seconds, unchanged, .. } => {
                 self.run.ran += 1;

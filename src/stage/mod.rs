@@ -25,7 +25,7 @@ pub use command::end_descendants;
 use serde::de::DeserializeOwned;
 use tartan::action::{Action, InputFile, Request};
 use tartan::digest::Digest;
-use tartan::event::{Failure, Level, Message, Progress};
+use tartan::event::{Failure, Finding, Level, Message, Progress};
 
 /// Runs the request's stage; every output is in the request's folder when it returns without failure.
 pub fn run(request: &Request, say: &dyn Fn(Message)) -> Result<(), Failure> {
@@ -165,6 +165,11 @@ impl<'a> Io<'a> {
         }
         self.progress_sent.set(Some(Instant::now()));
         (self.say)(Message::Progress(progress));
+    }
+
+    /// Says what was found in the data.
+    pub fn finding(&self, finding: Finding) {
+        (self.say)(Message::Finding(finding));
     }
 
     /// Says something worth reading.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tartan::action::{InputFile, Tokenize, Vocabulary, roles};
 use tartan::data::corpus::{self, Inputs};
 use tartan::data::source::Source;
-use tartan::event::{Failure, Level, Progress};
+use tartan::event::{Failure, Progress};
 
 use super::{Io, failure};
 
@@ -41,15 +41,11 @@ pub fn run(params: &Tokenize, io: &Io) -> Result<(), Failure> {
             figures: vec![],
         });
     };
-    let corpus = corpus::build(params, &inputs, &pool, &progress).map_err(|error| Failure {
-        help: error.help(),
-        corrupt: error.damaged(),
-        ..failure(error)
+    let corpus = corpus::build(params, &inputs, &pool, &progress).map_err(|error| {
+        error.findings().into_iter().for_each(|finding| io.finding(finding));
+        Failure { help: error.help(), corrupt: error.damaged(), ..failure(error) }
     })?;
-
-    for finding in &corpus.findings {
-        io.note(Level::Warning, finding.message.clone());
-    }
+    corpus.findings.iter().cloned().for_each(|finding| io.finding(finding));
     for (name, split) in &corpus.splits {
         io.output_with(&roles::split(name), |file| split.write(file))?;
     }

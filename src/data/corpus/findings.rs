@@ -4,36 +4,50 @@ use std::collections::BTreeMap;
 
 use super::choice::Choice;
 use super::survey::{Shared, Survey};
-use super::{Inputs, Stats, TRAIN};
+use super::{CorpusError, Inputs, Stats, TRAIN};
 use crate::action::Tokenize;
+use crate::data::source::SourceError;
+use crate::diag::Code;
+use crate::event::Finding;
 
 /// The part of a split's texts that may be cut without a word.
 const CUT_UNSAID: f64 = 0.01;
 /// How many labels a note names.
 const NAMED: usize = 10;
 
-/// Something about the texts that is worth a warning.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The field of the stage that it is about, as the way to it from the stage's block.
-    pub field: Vec<String>,
-    /// What it is: a lower-case fragment.
-    pub message: String,
-    /// The way out, where one is known.
-    pub help: Option<String>,
-    /// Whether a strict stage takes it for an error.
-    pub strict: bool,
+/// What a strict stage fails for.
+pub(super) fn is_strict(finding: &Finding) -> bool {
+    matches!(finding.code, Code::UnknownLabels | Code::SharedTexts)
 }
 
-impl Finding {
-    fn of_split(split: &str, message: String) -> Self {
-        let field = vec!["splits".to_owned(), split.to_owned()];
-        Self { field, message, help: None, strict: false }
-    }
+fn of_split(code: Code, split: &str, message: String) -> Finding {
+    let field = vec!["splits".to_owned(), split.to_owned()];
+    Finding { code, is_error: false, field, message, help: None }
+}
 
-    fn of_field(field: &str, message: String) -> Self {
-        Self { field: vec![field.to_owned()], message, help: None, strict: false }
-    }
+fn of_field(code: Code, field: &str, message: String) -> Finding {
+    Finding { code, is_error: false, field: vec![field.to_owned()], message, help: None }
+}
+
+/// What an error says of the pipeline, besides what it says of files.
+pub(super) fn of_error(error: &CorpusError) -> Vec<Finding> {
+    let findings = match error {
+        CorpusError::Sources(errors) => errors
+            .iter()
+            .filter_map(|(split, error)| match error {
+                SourceError::Empty { .. } => Some(of_split(Code::EmptySplit, split, error.to_string())),
+                SourceError::Broken(_) | SourceError::Fault { .. } | SourceError::Unpack { .. } => {
+                    let message = format!("the files of split `{split}` are not what this stage reads");
+                    Some(Finding { help: error.help(), ..of_split(Code::BrokenTexts, split, message) })
+                }
+                SourceError::Read { .. } | SourceError::Changed { .. } | SourceError::Damaged { .. } => None,
+            })
+            .collect(),
+        CorpusError::NothingLeft { .. } => vec![of_field(Code::BadParts, "splits", error.to_string())],
+        CorpusError::Strict(findings) => findings.clone(),
+        CorpusError::Tokenize(_) | CorpusError::NoBase => vec![],
+    };
+    findings.into_iter().map(|finding| Finding { is_error: true, ..finding }).collect()
 }
 
 /// What is known once it is chosen which texts are taken.
@@ -45,7 +59,7 @@ pub(super) fn of_texts(params: &Tokenize, inputs: &Inputs, survey: &Survey, choi
         for split in choice.targets.iter().flatten().filter(|split| choice.label_counts[*split].is_empty()) {
             let message =
                 format!("split `{split}` has no labels, and train has: no model can be scored on it");
-            findings.push(Finding::of_split(split, message));
+            findings.push(of_split(Code::NoLabels, split, message));
         }
         for split in choice.targets.iter().flatten() {
             findings.extend(lacking(choice, split));
@@ -61,8 +75,7 @@ pub(super) fn of_texts(params: &Tokenize, inputs: &Inputs, survey: &Survey, choi
             );
             let help =
                 format!("`deduplicate: across` leaves out of `{}` what is in `{split}` too", source.split);
-            let finding = Finding::of_split(split, message);
-            findings.push(Finding { help: Some(help), strict: true, ..finding });
+            findings.push(Finding { help: Some(help), ..of_split(Code::SharedTexts, split, message) });
         }
     }
     match choice.sampled {
@@ -70,11 +83,11 @@ pub(super) fn of_texts(params: &Tokenize, inputs: &Inputs, survey: &Survey, choi
             let train = inputs.sources.iter().find(|source| source.split == TRAIN);
             let file = train.map(super::Source::names).unwrap_or_default();
             let message = format!("the sample asks for {wanted} texts, and {file} has {all}: all are taken");
-            findings.push(Finding::of_field("sample", message));
+            findings.push(of_field(Code::SampleTooLarge, "sample", message));
         }
         None if params.sample.is_some() => {
             let message = "there is no train split to sample".to_owned();
-            findings.push(Finding::of_field("sample", message));
+            findings.push(of_field(Code::SampleTooLarge, "sample", message));
         }
         _ => {}
     }
@@ -112,7 +125,7 @@ fn lacking(choice: &Choice, split: &str) -> Option<Finding> {
         named.join(", "),
     );
     let help = "a model cannot predict them; correct the labels, or let `label_map` rename or leave them out";
-    Some(Finding { help: Some(help.to_owned()), strict: true, ..Finding::of_split(split, message) })
+    Some(Finding { help: Some(help.to_owned()), ..of_split(Code::UnknownLabels, split, message) })
 }
 
 /// What is known once a split is tokenised.
@@ -127,7 +140,7 @@ pub(super) fn of_lengths(params: &Tokenize, split: &str, stats: &Stats) -> Optio
         100.0 * stats.truncated as f64 / stats.texts as f64,
         params.max_length,
     );
-    Some(Finding::of_field("max_length", message))
+    Some(of_field(Code::CutTexts, "max_length", message))
 }
 
 /// Puts down in each split's statistics how many of its texts are also in another's files.

@@ -19,12 +19,11 @@ use std::collections::BTreeMap;
 use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
-pub use findings::Finding;
-
 use super::source::{Content, Fields, Line, Source, SourceError};
 use super::split::Split;
 use super::tokenize::{TextEncoder, TokenizeError, Tokens};
 use crate::action::{Labels, Tokenize, Vocabulary};
+use crate::event::Finding;
 use choice::Choice;
 use survey::Seen;
 
@@ -162,6 +161,11 @@ impl CorpusError {
         }
     }
 
+    /// What of it is about what the pipeline says, besides what is about files.
+    pub fn findings(&self) -> Vec<Finding> {
+        findings::of_error(self)
+    }
+
     /// The roles of inputs that turned out damaged in the store.
     pub fn damaged(&self) -> Vec<String> {
         let Self::Sources(errors) = self else { return vec![] };
@@ -185,8 +189,8 @@ pub fn build(
     let choice = choice::choose(params, inputs, &mut survey)?;
     let mut corpus = Corpus { labels: choice.labels.clone(), ..Corpus::default() };
     corpus.findings = findings::of_texts(params, inputs, &survey, &choice);
-    if params.strict && corpus.findings.iter().any(|finding| finding.strict) {
-        corpus.findings.retain(|finding| finding.strict);
+    if params.strict && corpus.findings.iter().any(findings::is_strict) {
+        corpus.findings.retain(findings::is_strict);
         return Err(CorpusError::Strict(corpus.findings));
     }
 
