@@ -15,5 +15,6 @@ mod learning;
 mod results;
 mod server;
 mod shipped;
+mod sources;
 mod weights;
 mod world;
