@@ -26,7 +26,10 @@ fn world() -> World {
     };
     world.write("part-1.csv", &format!("label,text\n{}", rows(0, 30)));
     world.write("part-2.csv", &format!("label,text\n{}", rows(30, 60)));
-    world.write("test.jsonl", "{\"text\": \"creature, 4\", \"label\": 1}\n{\"text\": \"other\", \"label\": 7}\n");
+    world.write(
+        "test.jsonl",
+        "{\"text\": \"creature, 4\", \"label\": 1}\n{\"text\": \"other\", \"label\": 7}\n",
+    );
     world.write("p.yaml", PIPELINE);
     world
 }
@@ -68,7 +71,9 @@ fn a_split_that_turns_out_empty_is_an_error_at_its_place() {
     let world = world();
     world.write("test.jsonl", "\n  \n");
     let failed = world.run(&["task"]).code(1);
-    failed.says("error[T0611]: split `test` has no text: `test.jsonl` has only blank lines").says("p.yaml:11:15");
+    failed
+        .says("error[T0611]: split `test` has no text: `test.jsonl` has only blank lines")
+        .says("p.yaml:11:15");
     world.write("test.jsonl", "");
     let failed = world.run(&["task"]).code(2);
     failed.says("error[T0611]: split `test` has no text: `test.jsonl` is empty").says("p.yaml:11:15");
