@@ -83,16 +83,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         Fault::failed(Code::System, format!("failed to watch for signals: {error}"), None)
     })?;
     let mut progress = Progress::on_stderr(args.quiet);
-    let mut log = match &args.events {
-        Some(path) => Some(EventLog::create(path).map_err(|error| {
-            let fault = Diagnostic::error(
-                Code::System,
-                format!("failed to write events to `{}`: {error}", path.display()),
-            );
-            Fault::wrong(vec![fault])
-        })?),
-        None => None,
-    };
+    let mut log = args.events.as_deref().map(event_log).transpose()?;
     let mut lost_events = None;
     let mut findings = vec![];
     let mut on_event = |event: Event| {
@@ -160,11 +151,23 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     })
 }
 
+/// Opens the file that gets the events.
+fn event_log(path: &Path) -> Result<EventLog, Fault> {
+    EventLog::create(path).map_err(|error| {
+        let fault = Diagnostic::error(
+            Code::System,
+            format!("failed to write events to `{}`: {error}", path.display()),
+        );
+        Fault::wrong(vec![fault])
+    })
+}
+
 /// What a stage found, at the field of the pipeline that it is about.
 fn located(loaded: &Loaded, stage: &str, finding: &Finding) -> Diagnostic {
-    let found = match finding.is_error {
-        true => Diagnostic::error(finding.code, &finding.message),
-        false => Diagnostic::warning(finding.code, &finding.message),
+    let found = if finding.is_error {
+        Diagnostic::error(finding.code, &finding.message)
+    } else {
+        Diagnostic::warning(finding.code, &finding.message)
     };
     let named = loaded.plan.ids().map(|id| loaded.plan.node(id)).find(|node| node.name == stage);
     let place = named.and_then(|node| loaded.spec.field_place(&node.stage, &finding.field));
