@@ -152,25 +152,10 @@ fn serve(
         Ok::<_, std::io::Error>(())
     };
     let mut head = stream;
+    if let Some(answer) = without_body(act, &more_lines) {
+        return write!(head, "HTTP/1.1 {answer}Content-Length: 0\r\nConnection: close\r\n\r\n");
+    }
     match act {
-        Act::Status(status) => {
-            return write!(
-                head,
-                "HTTP/1.1 {status} No\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            );
-        }
-        Act::Refuse(status, code) => {
-            return write!(
-                head,
-                "HTTP/1.1 {status} No\r\nX-Error-Code: {code}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            );
-        }
-        Act::To(path) => {
-            return write!(
-                head,
-                "HTTP/1.1 302 Found\r\nLocation: {path}\r\n{more_lines}Content-Length: 0\r\nConnection: close\r\n\r\n"
-            );
-        }
         _ if method == "HEAD" => {
             let length = body.len();
             return write!(
@@ -236,6 +221,16 @@ fn serve(
             send(chunk)
         }),
         _ => send(rest),
+    }
+}
+
+/// The status and headers of an answer that has no body, whatever is asked.
+fn without_body(act: Act, more_lines: &str) -> Option<String> {
+    match act {
+        Act::Status(status) => Some(format!("{status} No\r\nRetry-After: 0\r\n")),
+        Act::Refuse(status, code) => Some(format!("{status} No\r\nX-Error-Code: {code}\r\n")),
+        Act::To(path) => Some(format!("302 Found\r\nLocation: {path}\r\n{more_lines}")),
+        _ => None,
     }
 }
 
