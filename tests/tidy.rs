@@ -39,7 +39,7 @@ const OWNERS: [(&str, &[&str]); 14] = [
     ("png", &["report"]),
     ("csv_core", &["data"]),
     ("flate2", &["data"]),
-    ("glob", &["spec"]),
+    ("glob", &["spec", "plan"]),
     ("parquet", &["data"]),
     ("zstd", &["data"]),
 ];

@@ -48,10 +48,10 @@ fn shipped_pipelines_are_sound() {
         let text_of = std::fs::read_to_string(&path).expect("a pipeline");
         let mut args = vec!["check".to_owned(), path.to_string_lossy().into_owned()];
         for (var, value) in [
-            ("  encoder:", format!("encoder={}", encoder.display())),
-            ("  domain: ../", format!("domain={}", text.display())),
+            ("\n  encoder:", format!("encoder={}", encoder.display())),
+            ("\n  domain: ../", format!("domain={}", text.display())),
             // The toy encoder has 64 positions.
-            ("  max_length:", "max_length=64".to_owned()),
+            ("\n  max_length:", "max_length=64".to_owned()),
         ] {
             if text_of.split("stages:").next().is_some_and(|vars| vars.contains(var)) {
                 args.extend(["--set".to_owned(), value]);

@@ -61,7 +61,7 @@ fn learned_weights_are_kept_and_used() {
 #[test]
 fn faults_in_a_stage_that_learns_weights_are_found_before_anything_runs() {
     for (from, to, part) in [
-        ("weights: {from: meta}", "weights: {from: end-task}", "this names a `learn-weights` stage"),
+        ("weights: {from: meta}", "weights: {from: end-task}", "a `learn-weights` stage is wanted here"),
         ("weights: {from: meta}", "weights: {from: meta, use: last}", "unknown use `last`"),
         ("weights: {from: meta}", "weights: meta", "`weights: {from: STAGE}`"),
         (
