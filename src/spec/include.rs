@@ -12,7 +12,7 @@ use super::fields::list;
 use super::origin::{FileId, Origins};
 use super::profile::Layer;
 use super::read::{FORMAT, wrong_format};
-use super::yaml::{At, Node, Text, slot};
+use super::yaml::{At, Node, Text, items, slot};
 use crate::diag::{Code, Diagnostic, nearest};
 
 /// The most files that a pipeline is made of, and how deep they may include each other: more than anyone
@@ -313,17 +313,6 @@ fn lay_digests(parts: &[Part], fields: &mut Vec<(String, Node)>, origins: &mut O
         all.push(part.node.clone());
     }
     fields.push(("digests".to_owned(), Node::List(all)));
-}
-
-/// The items of a list, or the one thing that stands in its place, and where.
-fn items<'a>(node: &'a Node, at: &At) -> impl Iterator<Item = (&'a Node, At)> {
-    let (items, one) = match node {
-        Node::Null => (&[][..], None),
-        Node::List(items) => (items.as_slice(), None),
-        other => (&[][..], Some((other, at.clone()))),
-    };
-    let at = at.clone();
-    items.iter().enumerate().map(move |(i, item)| (item, at.index(i))).chain(one)
 }
 
 /// The profiles of a file.

@@ -7,10 +7,12 @@ mod read;
 mod syntax;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeSeed as _;
 
@@ -81,6 +83,17 @@ pub(super) fn slot<'a>(fields: &'a mut Vec<(String, Node)>, key: &str) -> &'a mu
         fields.len() - 1
     });
     &mut fields[index].1
+}
+
+/// The items of a list, or the one thing that stands in its place, and where.
+pub(super) fn items<'a>(node: &'a Node, at: &At) -> impl Iterator<Item = (&'a Node, At)> {
+    let (items, one) = match node {
+        Node::Null => (&[][..], None),
+        Node::List(items) => (items.as_slice(), None),
+        other => (&[][..], Some((other, at.clone()))),
+    };
+    let at = at.clone();
+    items.iter().enumerate().map(move |(i, item)| (item, at.index(i))).chain(one)
 }
 
 /// A step from a node to one inside it.
@@ -198,7 +211,12 @@ const LONGEST: u64 = 16 << 20;
 pub(super) struct Text {
     file: PathBuf,
     text: String,
+    /// Places that were looked for. A fault may show at each of ten thousand sweep points.
+    found: Arc<Mutex<Found>>,
 }
+
+/// The place of the node or key that is the `nth` of its path, where there is one.
+type Found = BTreeMap<(At, usize), Option<Place>>;
 
 impl Text {
     /// Reads a file as UTF-8; a byte order mark at its start is no part of it.
@@ -223,7 +241,7 @@ impl Text {
 
     /// A text that was read already.
     pub(super) fn new(file: &Path, text: &str) -> Self {
-        Self { file: file.to_owned(), text: text.to_owned() }
+        Self { file: file.to_owned(), text: text.to_owned(), found: Arc::default() }
     }
 
     /// Parses the text. Duplicate keys are reported all at once; the first of each counts.
@@ -304,6 +322,11 @@ impl Text {
         if at.steps.is_empty() {
             return None;
         }
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.entry((at.clone(), nth)).or_insert_with(|| self.walk_to(at, nth)).clone()
+    }
+
+    fn walk_to(&self, at: &At, nth: usize) -> Option<Place> {
         let walk = Walk { steps: &at.steps, of_key: at.of_key, nth };
         let error = walk.deserialize(serde_yaml::Deserializer::from_str(&self.text)).err()?;
         if !error.to_string().contains(HERE) {

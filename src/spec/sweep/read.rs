@@ -2,7 +2,7 @@
 
 use super::super::fields::{Faults, list};
 use super::super::values::{self, Constants, Seen};
-use super::super::yaml::{At, Node};
+use super::super::yaml::{At, Node, items};
 use super::{Axis, Exclusion};
 use crate::diag::{Code, Diagnostic};
 
@@ -39,17 +39,6 @@ fn fields<'a>(block: &'a [(String, Node)], at: &At) -> Vec<Field<'a>> {
         }
     }
     found
-}
-
-/// The items of a list, or the one thing that stands in its place.
-fn items<'a>(node: &'a Node, at: &At) -> impl Iterator<Item = (&'a Node, At)> {
-    let (items, one) = match node {
-        Node::Null => (&[][..], None),
-        Node::List(items) => (items.as_slice(), None),
-        other => (&[][..], Some((other, at.clone()))),
-    };
-    let at = at.clone();
-    items.iter().enumerate().map(move |(i, item)| (item, at.index(i))).chain(one)
 }
 
 /// The variables that a `sweep` block sets, and where each is named.
