@@ -10,6 +10,7 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -141,7 +142,7 @@ impl Settings {
 /// ```text
 /// models--org--name/refs/REVISION            the commit that the revision was last seen at
 /// models--org--name/snapshots/COMMIT/FILE    a link to the blob
-/// models--org--name/blobs/ETAG               the bytes
+/// models--org--name/blobs/ETAG               the bytes; under another name where the `ETag` is no digest
 /// .locks/models--org--name/ETAG.lock         held by whoever fetches the blob
 /// ```
 #[derive(Clone, Debug)]
@@ -178,7 +179,9 @@ impl Cache {
         }
         let folder = path.parent().unwrap_or(self.root());
         fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        // Others who share the cache read it too.
+        let mut file =
+            tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o666)).tempfile_in(folder)?;
         file.write_all(commit.as_bytes())?;
         file.persist(&path)?;
         Ok(())

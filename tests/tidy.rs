@@ -13,7 +13,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("data", &["action", "digest", "diag", "event"]),
     ("store", &["action", "digest", "diag", "event"]),
     ("spec", &["action", "diag", "digest", "hub"]),
-    ("author", &["diag", "digest"]),
+    ("author", &["action", "diag", "digest"]),
     ("plan", &["action", "diag", "digest", "hub", "spec"]),
     ("exec", &["action", "digest", "event", "hub", "plan", "store"]),
     ("report", &["action", "digest", "event", "plan", "spec", "store"]),

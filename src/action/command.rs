@@ -35,3 +35,14 @@ pub struct Means {
     /// The variables that it sees as the user has them.
     pub pass_env: Vec<String>,
 }
+
+impl Means {
+    /// What suffices for two stages that do the same, and so are one.
+    pub fn join(&mut self, other: &Self) {
+        self.gpu |= other.gpu;
+        // None is the longest.
+        self.timeout = self.timeout.zip(other.timeout).map(|(a, b)| a.max(b));
+        let more = other.pass_env.iter().filter(|name| !self.pass_env.contains(name));
+        self.pass_env.extend(more.cloned().collect::<Vec<_>>());
+    }
+}

@@ -40,14 +40,15 @@ impl Format {
         Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
     }
 
-    /// What a file's name says of its format; `.gz` and `.zst` at its end say nothing of it.
+    /// What a file's name says of its format, in capitals or not; `.gz` and `.zst` at its end say nothing.
     pub fn of_name(name: &str) -> Option<Self> {
-        let name = [".gz", ".zst"].iter().find_map(|packed| name.strip_suffix(packed)).unwrap_or(name);
+        let name = name.to_ascii_lowercase();
+        let name = [".gz", ".zst"].iter().find_map(|packed| name.strip_suffix(packed)).unwrap_or(&name);
         match Path::new(name).extension()?.to_str()? {
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             "txt" => Some(Self::Lines),
             "csv" => Some(Self::Csv),
-            "tsv" => Some(Self::Tsv),
+            "tsv" | "tab" => Some(Self::Tsv),
             "parquet" => Some(Self::Parquet),
             _ => None,
         }
@@ -252,6 +253,9 @@ mod tests {
             ("a.b.txt.zst", Some(Format::Lines)),
             ("a.csv", Some(Format::Csv)),
             ("a.tsv.gz", Some(Format::Tsv)),
+            ("a.tab", Some(Format::Tsv)),
+            ("DATA.CSV", Some(Format::Csv)),
+            ("A.Jsonl.GZ", Some(Format::Jsonl)),
             ("a.parquet", Some(Format::Parquet)),
             ("a.gz", None),
             ("data.d/a", None),

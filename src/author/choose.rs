@@ -164,15 +164,22 @@ fn known<'a>(seen: &'a Seen, name: &str) -> Result<&'a Column, ChooseError> {
 
 fn guess_text(seen: &Seen, label: Option<&str>) -> Result<Choice, ChooseError> {
     let texts = || {
-        seen.columns.iter().filter(|column| !column.words.is_empty() && Some(column.name.as_str()) != label)
+        seen.columns.iter().filter(|column| {
+            !column.words.is_empty() && !column.is_numeric() && Some(column.name.as_str()) != label
+        })
     };
-    let named = TEXTS.iter().find_map(|name| {
-        texts().find(|column| column.name.eq_ignore_ascii_case(name) && column.mean_words() >= 2.0)
-    });
+    let named = |is_long: bool| {
+        TEXTS.iter().find_map(|name| {
+            texts()
+                .find(|column| column.name.eq_ignore_ascii_case(name) && (!is_long || has_long_texts(column)))
+        })
+    };
     let longest = texts()
-        .filter(|column| column.mean_words() >= 2.0)
-        .max_by(|a, b| a.mean_words().total_cmp(&b.mean_words()));
-    let words = |column: &Column| format!("{:.0} words on average", column.mean_words());
+        .filter(|column| has_long_texts(column))
+        .max_by(|a, b| mean_length(a).total_cmp(&mean_length(b)));
+    let words = |column: &Column| format!("{} on average", length(column));
+    // A name is enough, but of two names the one with the longer texts is it.
+    let named = named(true).or_else(|| named(false));
     match (named, longest) {
         (Some(column), _) => {
             Ok(Choice { field: column.name.clone(), reason: format!("by its name; {}", words(column)) })
@@ -182,6 +189,21 @@ fn guess_text(seen: &Seen, label: Option<&str>) -> Result<Choice, ChooseError> {
         }
         (None, None) => Err(ChooseError::NoText { fields: told(&seen.columns) }),
     }
+}
+
+/// Whether texts are longer than a word or a name.
+fn has_long_texts(column: &Column) -> bool {
+    column.mean_words() >= 2.0 || column.is_unspaced()
+}
+
+/// The mean length in words, or in tokens where words cannot be counted.
+fn mean_length(column: &Column) -> f64 {
+    if column.is_unspaced() { column.mean_tokens() } else { column.mean_words() }
+}
+
+fn length(column: &Column) -> String {
+    let what = if column.is_unspaced() { "tokens" } else { "words" };
+    format!("{:.0} {what}", mean_length(column))
 }
 
 fn guess_label(seen: &Seen, text: &str) -> Result<Choice, ChooseError> {
@@ -231,10 +253,12 @@ fn told(columns: &[Column]) -> String {
     for column in columns.iter().take(20) {
         let what = if column.is_other {
             "numbers, lists or objects".to_owned()
+        } else if column.is_numeric() {
+            "numbers".to_owned()
         } else if column.words.is_empty() {
             "whole numbers".to_owned()
         } else {
-            format!("{:.0} words", column.mean_words())
+            length(column)
         };
         let separator = if text.is_empty() { "" } else { ", " };
         let _ = write!(text, "{separator}`{}` ({what})", column.name);

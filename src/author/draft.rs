@@ -58,9 +58,8 @@ pub struct Draft {
 
 /// Lengths to choose from, in tokens.
 const LENGTHS: [u32; 5] = [32, 64, 128, 256, 512];
-/// Tokens of a word of English, more or less, and characters of a token.
+/// Tokens of a word of English, more or less.
 const TOKENS_A_WORD: f64 = 1.35;
-const CHARACTERS_A_TOKEN: f64 = 4.0;
 
 /// A number or word that was chosen, and why.
 struct Because<T>(T, String);
@@ -142,8 +141,8 @@ fn metric(label: &Column) -> Because<&'static str> {
 fn max_length(text: &Column, inputs: &Inputs, warnings: &mut Vec<String>) -> Because<u32> {
     let tokens = |part: f64| {
         let words = f64::from(Column::quantile(&text.words, part)) * TOKENS_A_WORD;
-        let characters = f64::from(Column::quantile(&text.characters, part)) / CHARACTERS_A_TOKEN;
-        words.max(characters) + 2.0
+        let by_characters = f64::from(Column::quantile(&text.quarters, part)) / 4.0;
+        words.max(by_characters) + 2.0
     };
     let wanted = LENGTHS.into_iter().find(|length| f64::from(*length) >= tokens(0.99)).unwrap_or(512);
     // On a CPU time is dear, and it goes with the length.
@@ -155,7 +154,8 @@ fn max_length(text: &Column, inputs: &Inputs, warnings: &mut Vec<String>) -> Bec
     };
     let length = wanted.min(most);
     let words = Column::quantile(&text.words, 0.99);
-    let mut why = format!("99 of 100 texts have at most {words} words, some {:.0} tokens", tokens(0.99));
+    let words = if text.is_unspaced() { String::new() } else { format!("{words} words, ") };
+    let mut why = format!("99 of 100 texts have at most {words}some {:.0} tokens", tokens(0.99));
     if wanted > length {
         let cut =
             (1..=100).rev().find(|part| tokens(f64::from(*part) / 100.0) <= f64::from(length)).unwrap_or(0);

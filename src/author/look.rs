@@ -18,7 +18,7 @@ pub struct Seen {
     pub records: u64,
     /// Whether `records` and all counts are estimates from the file's head.
     pub estimated: bool,
-    /// The fields, in the order in which they come up.
+    /// The fields as they come up: a table's in its order, those of a JSON object by name.
     pub columns: Vec<Column>,
 }
 
@@ -35,11 +35,16 @@ pub struct Column {
     pub labels: BTreeMap<String, u64>,
     /// The length of each text in words, rising; empty where it holds other things too.
     pub words: Vec<u32>,
-    /// The length of each text in characters, rising.
-    pub characters: Vec<u32>,
+    /// The length of each text in quarters of a token, rising: a character is one, and four where its script
+    /// writes without blanks.
+    pub quarters: Vec<u32>,
+    /// Characters of Chinese, Japanese and Korean in all its texts.
+    pub wide: u64,
+    /// Cells of a table that look like numbers or truth values. They are texts all the same.
+    pub numbers: u64,
     /// Digests of its texts. A text that comes twice is there once.
     pub texts: BTreeSet<Digest>,
-    /// Whether it holds numbers that are not whole, lists or objects.
+    /// Whether it holds numbers that are not whole, lists or objects. A table's column never does.
     pub is_other: bool,
 }
 
@@ -56,6 +61,31 @@ impl Column {
         self.words.iter().map(|words| f64::from(*words)).sum::<f64>() / (self.words.len().max(1) as f64)
     }
 
+    /// Tokens of a text on average, by its characters.
+    pub fn mean_tokens(&self) -> f64 {
+        let quarters = self.quarters.iter().map(|quarters| f64::from(*quarters)).sum::<f64>();
+        quarters / 4.0 / (self.quarters.len().max(1) as f64)
+    }
+
+    /// Whether its texts are written without blanks, so that their words cannot be counted.
+    pub fn is_unspaced(&self) -> bool {
+        self.wide > 4 * self.words.iter().map(|words| u64::from(*words)).sum::<u64>()
+    }
+
+    /// Whether most of its values look like numbers or truth values.
+    pub fn is_numeric(&self) -> bool {
+        self.numbers * 2 > self.present
+    }
+
+    fn add_text(&mut self, text: &str) {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let wide = text.chars().filter(|c| is_wide(*c)).count();
+        self.words.push(count(text.split_whitespace().count()));
+        self.quarters.push(count(text.chars().count() + 3 * wide));
+        self.wide += wide as u64;
+        self.texts.insert(Digest::of(text.as_bytes()));
+    }
+
     /// Texts that another record of the file has too.
     pub fn repeats(&self) -> u64 {
         self.words.len() as u64 - self.texts.len() as u64
@@ -67,6 +97,22 @@ impl Seen {
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
+}
+
+/// Whether a character is of Chinese, Japanese or Korean, and so a token of its own.
+fn is_wide(c: char) -> bool {
+    matches!(
+        c,
+        '\u{1100}'..='\u{11ff}'
+            | '\u{3041}'..='\u{318f}'
+            | '\u{31f0}'..='\u{31ff}'
+            | '\u{3400}'..='\u{4dbf}'
+            | '\u{4e00}'..='\u{9fff}'
+            | '\u{ac00}'..='\u{d7af}'
+            | '\u{f900}'..='\u{faff}'
+            | '\u{ff66}'..='\u{ff9f}'
+            | '\u{20000}'..='\u{323af}'
+    )
 }
 
 /// Looks at the head of a file.
@@ -95,7 +141,7 @@ fn columns(records: &[Record]) -> Vec<Column> {
         let column = &mut columns[at];
         let text = match value {
             Value::Nothing => continue,
-            Value::Text(text) | Value::Name(text) => text,
+            Value::Text(text) | Value::Name(text) | Value::Cell(text) => text,
             Value::Number | Value::Nested => {
                 column.is_other = true;
                 column.present += 1;
@@ -103,11 +149,9 @@ fn columns(records: &[Record]) -> Vec<Column> {
             }
         };
         column.present += 1;
-        if let Value::Text(text) = value {
-            let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-            column.words.push(count(text.split_whitespace().count()));
-            column.characters.push(count(text.chars().count()));
-            column.texts.insert(Digest::of(text.as_bytes()));
+        column.numbers += u64::from(matches!(value, Value::Cell(_)));
+        if matches!(value, Value::Text(_) | Value::Cell(_)) {
+            column.add_text(text);
         }
         if !too_many.contains(&at) {
             *column.labels.entry(text.clone()).or_default() += 1;
@@ -118,16 +162,17 @@ fn columns(records: &[Record]) -> Vec<Column> {
         }
     }
     for column in &mut columns {
-        column.missing = records.len() as u64 - column.present;
+        column.missing = (records.len() as u64).saturating_sub(column.present);
         column.words.sort_unstable();
-        column.characters.sort_unstable();
+        column.quarters.sort_unstable();
         if column.is_other {
             column.labels.clear();
         }
         if (column.words.len() as u64) < column.present {
             // Here and there a number: no field of texts.
             column.words.clear();
-            column.characters.clear();
+            column.quarters.clear();
+            column.wide = 0;
             column.texts.clear();
         }
     }

@@ -1,10 +1,13 @@
 //! Files of records: the head of a file, field by field.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
+
+use crate::action::Format;
 
 /// How much of a file is looked at, in bytes. What is learned of a larger one is an estimate.
 pub(super) const HEAD: u64 = 32 << 20;
@@ -15,15 +18,17 @@ pub(super) enum Value {
     /// Absent, null, or an empty cell.
     Nothing,
     Text(String),
-    /// A whole number or a truth value: a label, written as this.
+    /// A cell of a table that looks like a number or a truth value, but is a text as all cells are.
+    Cell(String),
+    /// JSON's whole number or truth value: a label, written as this.
     Name(String),
-    /// A number that is not whole.
+    /// JSON's number that is not whole.
     Number,
     /// A list or an object.
     Nested,
 }
 
-/// A record: its fields in the file's order.
+/// A record's fields: a table's in its order, those of a JSON object by name.
 pub(super) type Record = Vec<(String, Value)>;
 
 /// What the head of a file holds.
@@ -67,6 +72,14 @@ pub enum RecordsError {
         /// What is wrong.
         what: String,
     },
+    /// Two columns of a table have one name.
+    #[error("`{}` has more than one column `{column}`", path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        column: String,
+    },
     /// There is no record.
     #[error("`{}` has no record", path.display())]
     Empty {
@@ -82,6 +95,7 @@ impl RecordsError {
             Self::Io { .. } => None,
             Self::Format { help, .. } => Some(help.clone()),
             Self::Broken { .. } => Some("mend the line, or leave it out".to_owned()),
+            Self::Columns { .. } => Some("give each column a name of its own".to_owned()),
             Self::Empty { .. } => {
                 Some("name a file with a record a line, such as `{\"text\": …, \"label\": …}`".to_owned())
             }
@@ -120,27 +134,29 @@ pub(super) fn read(path: &Path) -> Result<Head, RecordsError> {
             "save it as UTF-8: `iconv -f LATIN1 -t UTF-8 FILE > NEW` does it for a file of the West",
         )
     })?;
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    let records = match extension.as_deref() {
-        Some("csv") => table(path, text, b',')?,
-        Some("tsv" | "tab") => table(path, text, b'\t')?,
-        Some("jsonl" | "ndjson") => lines(path, text)?,
-        Some("json") if text.trim_start().starts_with('[') => {
-            return Err(format(
-                "one JSON list",
-                "write a record a line: `jq -c '.[]' FILE.json > FILE.jsonl`",
-            ));
-        }
-        Some("json") => {
-            return Err(format("named `.json`", "if it has a JSON object a line, name it `.jsonl`"));
-        }
-        Some("txt") => {
+    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let records = match Format::of_name(&path.to_string_lossy()) {
+        Some(Format::Csv) => table(path, text, b',', whole)?,
+        Some(Format::Tsv) => table(path, text, b'\t', whole)?,
+        Some(Format::Jsonl) => lines(path, text)?,
+        Some(Format::Lines) => {
             return Err(format(
                 "plain text, without labels",
                 "name it with `--corpus`; labelled data is CSV, TSV or JSONL",
             ));
         }
-        _ => return Err(format("of no known format", "name it `.jsonl`, `.csv` or `.tsv`, whichever it is")),
+        None if is_json && text.trim_start().starts_with('[') => {
+            return Err(format(
+                "one JSON list",
+                "write a record a line: `jq -c '.[]' FILE.json > FILE.jsonl`",
+            ));
+        }
+        None if is_json => {
+            return Err(format("named `.json`", "if it has a JSON object a line, name it `.jsonl`"));
+        }
+        Some(Format::Parquet) | None => {
+            return Err(format("of no known format", "name it `.jsonl`, `.csv` or `.tsv`, whichever it is"));
+        }
     };
     if records.is_empty() {
         return Err(RecordsError::Empty { path: path.to_owned() });
@@ -166,7 +182,8 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn table(path: &Path, text: &str, delimiter: u8) -> Result<Vec<Record>, RecordsError> {
+/// The records of a table, or of the head of one that is not `whole`.
+fn table(path: &Path, text: &str, delimiter: u8, whole: bool) -> Result<Vec<Record>, RecordsError> {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
     let broken = |error: &csv::Error| RecordsError::Broken {
         path: path.to_owned(),
@@ -179,22 +196,43 @@ fn table(path: &Path, text: &str, delimiter: u8) -> Result<Vec<Record>, RecordsE
         },
     };
     let header = reader.headers().map_err(|error| broken(&error))?.clone();
+    check_header(path, &header)?;
+    let mut rows: Vec<Result<csv::StringRecord, csv::Error>> = reader.records().collect();
+    if !whole {
+        // The last line may end within a quoted value.
+        rows.pop();
+    }
     let mut records = vec![];
-    for record in reader.records() {
-        let record = record.map_err(|error| broken(&error))?;
-        let fields = header.iter().zip(&record).map(|(name, cell)| (name.to_owned(), of_cell(cell)));
-        records.push(fields.collect());
+    for row in rows {
+        let record = row.map_err(|error| broken(&error))?;
+        let named = header.iter().zip(&record).filter(|(name, _)| !name.is_empty());
+        records.push(named.map(|(name, cell)| (name.to_owned(), of_cell(cell))).collect());
     }
     Ok(records)
+}
+
+/// Refuses names of columns that come twice, or that are one since another character separates them. Columns
+/// without a name are passed over.
+fn check_header(path: &Path, header: &csv::StringRecord) -> Result<(), RecordsError> {
+    if header.len() == 1 && header.iter().any(|name| name.contains(';')) {
+        return Err(RecordsError::Format {
+            path: path.to_owned(),
+            what: "separated by semicolons, as it seems: its first row names one column".to_owned(),
+            help: "`tokenize` reads commas (`.csv`) or tabs (`.tsv`): save it with one of these".to_owned(),
+        });
+    }
+    let mut names = BTreeSet::new();
+    match header.iter().find(|name| !name.is_empty() && !names.insert(*name)) {
+        Some(name) => Err(RecordsError::Columns { path: path.to_owned(), column: name.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 fn of_cell(cell: &str) -> Value {
     if cell.is_empty() {
         Value::Nothing
-    } else if cell.parse::<i64>().is_ok() || matches!(cell, "true" | "false" | "True" | "False") {
-        Value::Name(cell.to_owned())
-    } else if cell.parse::<f64>().is_ok() {
-        Value::Number
+    } else if cell.parse::<f64>().is_ok() || matches!(cell, "true" | "false" | "True" | "False") {
+        Value::Cell(cell.to_owned())
     } else {
         Value::Text(cell.to_owned())
     }

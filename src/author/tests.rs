@@ -163,7 +163,41 @@ fn fields_are_chosen_by_name_then_by_what_they_hold() {
     assert!(matches!(choose(&world.look("c.csv"), None, None), Err(ChooseError::NoText { .. })));
     let unknown = choose(&world.look("b.csv"), Some("wrds"), None).expect_err("unknown");
     assert_eq!(unknown.help(), "did you mean `words`?");
-    assert!(matches!(choose(&world.look("b.csv"), Some("one"), None), Err(ChooseError::NoTexts { .. })));
+    let asked = choose(&world.look("b.csv"), Some("one"), Some("two")).expect("roles");
+    assert_eq!(asked.text.field, "one");
+    let world = World::new(&[("n.jsonl", "{\"n\": 1, \"m\": \"a\"}\n{\"n\": 2, \"m\": \"b\"}\n")]);
+    assert!(matches!(choose(&world.look("n.jsonl"), Some("n"), None), Err(ChooseError::NoTexts { .. })));
+}
+
+#[test]
+fn cells_that_look_like_numbers_are_texts() {
+    let text = "text,label\nsome words,0.5\n2020,1.5\nnan,1.5\nTrue,0.5\nmore words,01\nand more,0.5\n\
+                the last,99999999999999999999\n";
+    let world = World::new(&[("a.csv", text)]);
+    let seen = world.look("a.csv");
+    let roles = choose(&seen, None, None).expect("roles");
+    assert_eq!((roles.text.field.as_str(), roles.label.field.as_str()), ("text", "label"));
+    let labels: Vec<&String> = seen.column("label").expect("label").labels.keys().collect();
+    assert_eq!(labels, ["0.5", "01", "1.5", "99999999999999999999"]);
+    assert!(choose(&seen, Some("label"), Some("text")).is_ok());
+}
+
+#[test]
+fn texts_without_blanks_are_texts() {
+    let row = |i: usize| format!("{},{}\n", "映画は本当に".repeat(10), ["好", "悪"][i % 2]);
+    let rows: String = (0..20).map(row).collect();
+    let world = World::new(&[
+        ("a.csv", &format!("text,label\n{rows}")),
+        ("b.csv", &format!("本文,label\n{rows}")),
+        ("c.csv", "text,label\ngood,a\nbad,b\nfine,a\n"),
+    ]);
+    for name in ["a.csv", "b.csv"] {
+        let draft = drafted(&world, &[name], GPU);
+        assert!(finding(&draft, "text").contains("60 tokens on average"), "{:?}", draft.findings);
+        let length = finding(&draft, "length");
+        assert!(length.starts_with("64 tokens: 99 of 100 texts have at most some 62 tokens"), "{length}");
+    }
+    assert_eq!(choose(&world.look("c.csv"), None, None).expect("roles").text.field, "text");
 }
 
 #[test]
@@ -175,6 +209,8 @@ fn what_is_no_file_of_records_is_named() {
         ("b.jsonl", "{\"text\": \"a\"}\n{\"text\": \n"),
         ("n.jsonl", "[1]\n"),
         ("short.csv", "a,b\n1,2\n3\n"),
+        ("twice.csv", "text,label,label\na b,1,2\n"),
+        ("semi.csv", "text;label\na b, c;1\n"),
         ("t.txt", "a\n"),
         ("p.csv", "PAR1"),
         ("z.jsonl", "\0\0\0"),
@@ -187,6 +223,8 @@ fn what_is_no_file_of_records_is_named() {
         ("b.jsonl", "broken record in line 2"),
         ("n.jsonl", "line 1: it is no JSON object"),
         ("short.csv", "line 3: it has 1 fields, and those above have 2"),
+        ("twice.csv", "has more than one column `label`; give each column a name of its own"),
+        ("semi.csv", "is separated by semicolons, as it seems"),
         ("t.txt", "--corpus"),
         ("p.csv", "a Parquet file"),
         ("z.jsonl", "is binary"),
@@ -227,4 +265,14 @@ fn of_a_large_file_the_head_is_looked_at() {
     let seen = look(&path).expect("records");
     assert!(seen.estimated);
     assert_eq!(seen.records, lines as u64);
+}
+
+#[test]
+fn the_head_of_a_table_may_end_within_a_value() {
+    let row = format!("\"{}\",a\n", "word\n".repeat(2000));
+    let rows = 40 * (1 << 20) / row.len();
+    let world = World::new(&[("large.CSV", &format!("text,label\n{}", row.repeat(rows)))]);
+    let seen = world.look("large.CSV");
+    assert!(seen.estimated);
+    assert!(seen.records.abs_diff(rows as u64) < 3, "{} of {rows}", seen.records);
 }

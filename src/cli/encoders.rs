@@ -28,7 +28,7 @@ fn of_folder(folder: &Path, masks: bool) -> EncoderFacts {
 
 /// The parts of a `config.json` that matter here.
 #[derive(Default, Deserialize)]
-struct Config {
+pub(super) struct Config {
     model_type: Option<String>,
     max_position_embeddings: Option<u32>,
     pad_token_id: Option<u32>,
@@ -36,7 +36,7 @@ struct Config {
 
 impl Config {
     /// The most tokens of a text. `RoBERTa` and its kin count positions from behind the pad token.
-    fn positions(&self) -> Option<u32> {
+    pub(super) fn positions(&self) -> Option<u32> {
         let rows = self.max_position_embeddings?;
         match self.model_type.as_deref()? {
             "bert" => Some(rows),

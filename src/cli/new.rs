@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::encoders::Config;
 use super::{Exit, Fault, out};
 use crate::author::{self, Encoder, Inputs, Machine, Roles, Split};
 use crate::diag::{Code, Diagnostic};
@@ -141,11 +142,7 @@ fn wrong_encoder(message: String) -> Fault {
 
 /// The most tokens of a text that a model's configuration allows.
 fn positions(config: &str) -> Option<u32> {
-    let config: serde_json::Value = serde_json::from_str(config).ok()?;
-    let positions = u32::try_from(config.get("max_position_embeddings")?.as_u64()?).ok()?;
-    // RoBERTa counts from the pad's id on.
-    let taken = if config.get("model_type")? == "roberta" { 2 } else { 0 };
-    Some(positions.saturating_sub(taken))
+    serde_json::from_str::<Config>(config).ok()?.positions()
 }
 
 /// The toy world's encoder in a folder beside the pipeline. One that is there stays.
@@ -218,6 +215,7 @@ mod tests {
             assert_eq!(name_of(Path::new(path)), name, "{path}");
         }
         assert_eq!(positions(r#"{"model_type": "roberta", "max_position_embeddings": 514}"#), Some(512));
+        assert_eq!(positions(r#"{"model_type": "camembert", "max_position_embeddings": 514}"#), Some(512));
         assert_eq!(positions("{}"), None);
     }
 }

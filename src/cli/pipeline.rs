@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -318,7 +319,9 @@ pub(super) fn remember(store: &Store, file: &Path, choice: &Choice) -> std::io::
     if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {
         return Ok(());
     }
-    let mut file = tempfile::NamedTempFile::new_in(store.root())?;
+    let mut file = tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(store.root())?;
     std::io::Write::write_all(&mut file, text.as_bytes())?;
     file.persist(&path)?;
     Ok(())

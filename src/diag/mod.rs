@@ -255,6 +255,38 @@ pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
         key(a).cmp(&key(b))
     });
     diagnostics.dedup();
+    tell_points_once(diagnostics);
+}
+
+/// How a note begins that says at which point of a sweep a fault is.
+pub const AT_POINT: &str = "at the sweep point ";
+
+/// What goes wrong in the same way at many points is told at the first, with how many more there are.
+fn tell_points_once(sorted: &mut Vec<Diagnostic>) {
+    let point = |of: &Diagnostic| of.notes.iter().position(|note| note.starts_with(AT_POINT));
+    let mut more: Vec<usize> = vec![];
+    let mut told: Vec<Diagnostic> = vec![];
+    for diagnostic in sorted.drain(..) {
+        let same = told.last().is_some_and(|last| {
+            point(last).is_some()
+                && point(&diagnostic).is_some()
+                && last.place == diagnostic.place
+                && (last.code, &last.message, &last.help)
+                    == (diagnostic.code, &diagnostic.message, &diagnostic.help)
+        });
+        if let Some(more) = more.last_mut().filter(|_| same) {
+            *more += 1;
+        } else {
+            told.push(diagnostic);
+            more.push(0);
+        }
+    }
+    for (diagnostic, more) in told.iter_mut().zip(more).filter(|(_, more)| *more > 0) {
+        if let Some(at) = point(diagnostic) {
+            diagnostic.notes[at].push_str(&format!(", and at {more} more"));
+        }
+    }
+    *sorted = told;
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use tch::{Device, Kind, Tensor};
 
-use super::dispatcher::{self, Argument};
+use super::dispatcher::flash_attention;
 use super::dropout::Dropout;
 use super::libtorch;
 use super::tokens::{Attention, Padding, Texts};
@@ -21,7 +21,7 @@ pub fn attention(qkv_tad: &[Tensor; 3], among: &Attention, dropout: Option<(&mut
         Attention::Padded(padding) => side_by_side(qkv_tad, padding, dropout),
         Attention::Flash(texts) => {
             let p = dropout.map_or(0.0, |(_, p)| p);
-            let Some(context_tad) = flash(qkv_tad, texts, p) else {
+            let Some(context_tad) = flash_attention(qkv_tad, &texts.starts, texts.longest, p) else {
                 panic!("flash attention failed on a device where it was seen to work")
             };
             context_tad.flatten(1, 2)
@@ -60,32 +60,6 @@ fn fused([query, key, value]: &[Tensor; 3], attended: Option<&Tensor>, p: f64) -
     Tensor::scaled_dot_product_attention(query, key, value, attended, p, false, None, false)
 }
 
-/// Flash attention over texts of several lengths as they lie (Dao 2023): each token's context, `T×A×D`. For a GPU,
-/// in bfloat16 or float16, and D a multiple of 8.
-fn flash([query, key, value]: &[Tensor; 3], texts: &Texts, p: f64) -> Option<Tensor> {
-    let (starts, longest) = (Argument::Given(&texts.starts), Argument::Int(texts.longest));
-    let arguments = [
-        Argument::Tensor(query),
-        Argument::Tensor(key),
-        Argument::Tensor(value),
-        starts,
-        starts,
-        longest,
-        longest,
-        Argument::Float(p),
-        // Neither causal nor with a mask to debug by.
-        Argument::Bool(false),
-        Argument::Bool(false),
-        // scale, window_size_left, window_size_right, seqused_k, alibi_slopes
-        Argument::Absent,
-        Argument::Absent,
-        Argument::Absent,
-        Argument::Absent,
-        Argument::Absent,
-    ];
-    dispatcher::call(c"aten::_flash_attention_forward", &arguments, 5)
-}
-
 /// Whether [`Attention::Flash`] can be used on a device for heads of so many features in bfloat16. It is tried once,
 /// for context and gradients, against texts that are padded and masked: it is called by its name, and a libtorch
 /// where it means something else must not train anyone's model.
@@ -109,7 +83,8 @@ fn flash_agrees(device: Device, features: i64) -> bool {
     };
     let qkv_tad = [values(), values(), values()];
     let Attention::Padded(padding) = Attention::padded(&lengths, device) else { return false };
-    let Some(found) = flash(&qkv_tad, &Texts::new(&lengths, device), 0.0) else { return false };
+    let Texts { starts, longest } = Texts::new(&lengths, device);
+    let Some(found) = flash_attention(&qkv_tad, &starts, longest, 0.0) else { return false };
     let expected = side_by_side(&qkv_tad, &padding, None);
     let with_gradients = |context: Tensor| {
         let loss = context.to_kind(Kind::Float).square().sum(Kind::Float);

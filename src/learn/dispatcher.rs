@@ -16,7 +16,7 @@ use tch::Tensor;
 
 /// An argument of an operator.
 #[derive(Clone, Copy, Debug)]
-pub enum Argument<'a> {
+enum Argument<'a> {
     /// `Tensor`
     Tensor(&'a Tensor),
     /// `Tensor?`, given.
@@ -34,10 +34,47 @@ pub enum Argument<'a> {
 type NewHandle = unsafe extern "C" fn(*const c_void, *mut *mut c_void) -> i32;
 type CallDispatcher = unsafe extern "C" fn(*const c_char, *const c_char, *mut u64) -> i32;
 
-/// The first of the tensors that the operator called `name` returns: `outputs` in all, and nothing else.
-/// `arguments` are all those of its schema, in order. None where libtorch has no such operator or it fails; it
-/// then says why on the standard error.
-pub fn call(name: &CStr, arguments: &[Argument<'_>], outputs: usize) -> Option<Tensor> {
+/// Flash attention (Dao 2023) over texts that lie one after the other: each token's context, `T×A×D`, from queries,
+/// keys and values, `T×A×D` each. `starts` is where each text begins and the last one ends, `B+1`, 32-bit;
+/// `longest` the tokens of the longest; `p` the chance of dropout. For a GPU, in bfloat16 or float16, and D a
+/// multiple of 8. None where libtorch has no such operator or it fails; it then says why on the standard error.
+pub fn flash_attention(
+    [query, key, value]: &[Tensor; 3],
+    starts: &Tensor,
+    longest: i64,
+    p: f64,
+) -> Option<Tensor> {
+    let (starts, longest) = (Argument::Given(starts), Argument::Int(longest));
+    let arguments = [
+        Argument::Tensor(query),
+        Argument::Tensor(key),
+        Argument::Tensor(value),
+        starts,
+        starts,
+        longest,
+        longest,
+        Argument::Float(p),
+        // Neither causal nor with a mask to debug by.
+        Argument::Bool(false),
+        Argument::Bool(false),
+        // scale, window_size_left, window_size_right, seqused_k, alibi_slopes
+        Argument::Absent,
+        Argument::Absent,
+        Argument::Absent,
+        Argument::Absent,
+        Argument::Absent,
+    ];
+    // SAFETY: these are the arguments of its schema in libtorch 2.11, and it returns five tensors.
+    unsafe { call(c"aten::_flash_attention_forward", &arguments, 5) }
+}
+
+/// The first of the tensors that the operator called `name` returns. None where libtorch has no such operator or
+/// it fails.
+///
+/// # Safety
+///
+/// `arguments` are all those of the operator's schema, in order, and it returns `outputs` tensors and nothing else.
+unsafe fn call(name: &CStr, arguments: &[Argument<'_>], outputs: usize) -> Option<Tensor> {
     let library = Library::this();
     // SAFETY: libtorch declares them so in `aoti_torch/c/shim.h`.
     let (new_handle, call): (Symbol<NewHandle>, Symbol<CallDispatcher>) = unsafe {
@@ -65,7 +102,7 @@ pub fn call(name: &CStr, arguments: &[Argument<'_>], outputs: usize) -> Option<T
         });
     }
     stack.resize(arguments.len().max(outputs), 0);
-    // SAFETY: the words are as the schema wants them, by this function's contract, and there is room for the
+    // SAFETY: the words are as the schema wants them, by the caller's word, and there is room for the
     // returned ones.
     let code = unsafe { call(name.as_ptr(), c"".as_ptr(), stack.as_mut_ptr()) };
     if code != 0 {
@@ -95,7 +132,8 @@ mod tests {
     fn calls_by_name_take_every_kind_of_argument_and_have_gradients() {
         let x = Tensor::arange(12, (Kind::Double, Device::Cpu)).view([3, 4]).set_requires_grad(true);
         let narrow = [Argument::Tensor(&x), Argument::Int(1), Argument::Int(1), Argument::Int(2)];
-        let narrowed = call(c"aten::narrow", &narrow, 1).unwrap();
+        // SAFETY: as its schema has it, here and below.
+        let narrowed = unsafe { call(c"aten::narrow", &narrow, 1) }.unwrap();
         assert_eq!(narrowed, x.narrow(1, 1, 2));
 
         tch::manual_seed(0);
@@ -103,19 +141,21 @@ mod tests {
         let qkv = [random(), random(), random()];
         let attended = Tensor::eye(5, (Kind::Double, Device::Cpu)).neg();
         let [q, k, v] = qkv.each_ref();
-        let by_name = call(
-            c"aten::_scaled_dot_product_flash_attention_for_cpu",
-            &[
-                Argument::Tensor(q),
-                Argument::Tensor(k),
-                Argument::Tensor(v),
-                Argument::Float(0.0),
-                Argument::Bool(false),
-                Argument::Given(&attended),
-                Argument::Absent,
-            ],
-            2,
-        )
+        let by_name = unsafe {
+            call(
+                c"aten::_scaled_dot_product_flash_attention_for_cpu",
+                &[
+                    Argument::Tensor(q),
+                    Argument::Tensor(k),
+                    Argument::Tensor(v),
+                    Argument::Float(0.0),
+                    Argument::Bool(false),
+                    Argument::Given(&attended),
+                    Argument::Absent,
+                ],
+                2,
+            )
+        }
         .unwrap();
         let expected =
             Tensor::scaled_dot_product_attention(q, k, v, Some(&attended), 0.0, false, None, false);
@@ -130,6 +170,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_none() {
-        assert!(call(c"aten::no_such_operator", &[], 1).is_none());
+        // SAFETY: there is none of this name.
+        assert!(unsafe { call(c"aten::no_such_operator", &[], 1) }.is_none());
     }
 }

@@ -222,6 +222,7 @@ impl<'a> Builder<'a> {
     fn place(&mut self, index: usize, node: Node, (head, digest): (Arc<Head>, Digest)) -> NodeId {
         let (recipe, checkpoint) = (self.recipe(digest, &node.inputs), node.checkpoint);
         let id = if let Some(id) = self.by_recipe.get(&recipe) {
+            self.plan.weight_mut(*id).means.join(&node.means);
             *id
         } else {
             let id = self.plan.add_headed(node, Some(head));

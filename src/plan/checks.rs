@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::made;
 use super::outline::{Outline, names, outline};
-use crate::action::{HubFiles, Objective, Pin, Tokenize};
+use crate::action::{Objective, Pin, Tokenize};
 use crate::diag::{Code, Diagnostic, without_query};
 use crate::digest::Digest;
 use crate::hub;
@@ -155,23 +155,26 @@ enum Content<'a> {
     Sha256(&'a str),
     /// Made by a stage: not known before it has run, but there is one of its name.
     Made(&'a str, &'a str),
-    /// Files of a commit of the hub.
-    Commit(&'a HubFiles),
-    /// A file of a revision of the hub.
-    Hub(&'a hub::Name),
+    /// A file of the hub: its repository, its commit (or its revision, until that is known), its path.
+    Hub(&'a hub::Repo, &'a str, &'a str),
 }
 
 impl<'a> Content<'a> {
-    fn of(file: &'a SplitFile, digests: &BTreeMap<PathBuf, Digest>) -> Option<Self> {
+    fn of(file: &'a SplitFile, outline: &'a Outline, digests: &BTreeMap<PathBuf, Digest>) -> Option<Self> {
         match file {
             SplitFile::Local(source) => digests.get(&source.path).copied().map(Self::Blake3),
-            SplitFile::Remote(remote) => Some(match &remote.pin {
-                Pin::Blake3(digest) => Self::Blake3(*digest),
-                Pin::Sha256(hex) => Self::Sha256(hex),
-                Pin::Commit(files) => Self::Commit(files),
-            }),
+            SplitFile::Remote(remote) => match &remote.pin {
+                Pin::Blake3(digest) => Some(Self::Blake3(*digest)),
+                Pin::Sha256(hex) => Some(Self::Sha256(hex)),
+                // What a URL is pinned to is one file.
+                Pin::Commit(_) => None,
+            },
             SplitFile::Made(made) => Some(Self::Made(&made.stage.stage, &made.file)),
-            SplitFile::Hub(source) => Some(Self::Hub(&source.name)),
+            SplitFile::Hub(source) => {
+                let hub::Name { repo, revision, path } = &source.name;
+                let commit = outline.commits.get(&(repo.to_string(), revision.clone()));
+                Some(Self::Hub(repo, commit.unwrap_or(revision), path))
+            }
         }
     }
 }
@@ -238,12 +241,12 @@ pub(super) fn check_test_splits(
             let Block::Tokenize { splits, action, .. } = block else { continue };
             if action.parts.contains_key("test") {
                 let whole = splits.get("train").map(SplitSource::files).unwrap_or_default();
-                for content in whole.iter().filter_map(|file| Content::of(file, digests)) {
+                for content in whole.iter().filter_map(|file| Content::of(file, outline, digests)) {
                     with_tests.entry(content).or_insert((name, action));
                 }
             }
             for file in splits.get("test").map(SplitSource::files).unwrap_or_default() {
-                if let Some(content) = Content::of(file, digests) {
+                if let Some(content) = Content::of(file, outline, digests) {
                     tests.entry(content).or_insert((name, file));
                 }
             }
@@ -252,7 +255,7 @@ pub(super) fn check_test_splits(
             continue;
         }
         let seen = made::Seen::of(point, &needed, |file| {
-            let content = Content::of(file, digests)?;
+            let content = Content::of(file, outline, digests)?;
             let tested = tests.iter().map(|(test, (name, _))| (test, *name));
             let in_part = with_tests.iter().map(|(whole, (name, _))| (whole, *name));
             let found = tested.chain(in_part).find(|(test, _)| content.is_or_holds(test));
@@ -288,11 +291,11 @@ pub(super) fn check_test_splits(
                     continue;
                 }
                 let found = files.iter().find_map(|file| {
-                    let test = tests.get(&Content::of(file, digests)?)?;
+                    let test = tests.get(&Content::of(file, outline, digests)?)?;
                     Some((file, *test))
                 });
                 let of_part = files.iter().find_map(|file| {
-                    let (tested, other) = with_tests.get(&Content::of(file, digests)?)?;
+                    let (tested, other) = with_tests.get(&Content::of(file, outline, digests)?)?;
                     (*tested != data.stage && !same_parts(action, other)).then_some((file, *tested))
                 });
                 if let (None, Some((file, tested))) = (found, of_part) {

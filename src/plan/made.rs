@@ -50,10 +50,9 @@ pub(super) fn outputs(block: &Block) -> Vec<String> {
         Block::Encoder { .. } => {
             &[roles::CONFIG, roles::WEIGHTS, roles::TOKENIZER, roles::VOCABULARY, roles::ENCODER]
         }
-        Block::Tokenize { splits, action, .. } => {
+        Block::Tokenize { splits, .. } => {
             let files = [roles::LABELS, roles::SIZES, roles::STATS].map(str::to_owned);
-            let splits = splits.keys().chain(action.parts.keys());
-            return splits.map(|split| roles::split(split)).chain(files).collect();
+            return splits.keys().map(|split| roles::split(split)).chain(files).collect();
         }
         Block::Objective { .. } => &[roles::OBJECTIVE],
         Block::Train { action, .. } if action.learns_weights() => {
@@ -139,17 +138,22 @@ impl<'a> Seen<'a> {
         Some(fault.help("make what is trained on by a command of its own, which reads no test split"))
     }
 
-    /// How a command has seen the test split by what another stage makes, if it has.
-    fn through(&self, point: &Point, command: &str, made: &Made) -> Option<Vec<String>> {
-        let maker = made.stage.stage.as_str();
-        if let Some(Block::Tokenize { splits, action, .. }) = point.stages.get(maker) {
-            let has_test = splits.contains_key(TEST) || action.parts.contains_key(TEST);
-            let reads = has_test && (made.is_folder() || made.file == roles::split(TEST));
-            return reads
-                .then(|| vec![format!("`{command}` reads the tokens of the test split of `{maker}`")]);
-        }
-        let mut how = self.how.get(maker)?.clone();
-        how.insert(0, format!("`{command}` reads what `{maker}` makes"));
+    /// How a stage has seen the test split by what another one makes, if it has.
+    fn through(&self, point: &Point, reader: &str, file: &Made) -> Option<Vec<String>> {
+        let maker = file.stage.stage.as_str();
+        let how = match point.stages.get(maker) {
+            Some(Block::Tokenize { splits, .. }) => {
+                if splits.contains_key(TEST) && (file.is_folder() || file.file == roles::split(TEST)) {
+                    return Some(vec![format!("`{reader}` reads the tokens of the test split of `{maker}`")]);
+                }
+                let others = splits.iter().filter(|(split, _)| *split != TEST);
+                let mut sources = others.flat_map(|(_, source)| source.files()).filter_map(made);
+                sources.find_map(|source| self.through(point, maker, source))
+            }
+            _ => self.how.get(maker).cloned(),
+        };
+        let mut how = how?;
+        how.insert(0, format!("`{reader}` reads what `{maker}` makes"));
         Some(how)
     }
 }

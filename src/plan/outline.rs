@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::shown::check_report;
 use super::{made, targets};
 use crate::action;
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{AT_POINT, Code, Diagnostic};
 use crate::hub::Ask;
 use crate::spec::{
     At, Block, HubSource, ModelSource, Point, Ref, Source, Spec, SplitFile, SplitSource, names_many,
@@ -544,7 +544,7 @@ impl<'a> Walk<'a> {
         // Where the name is built from variables, say which point it went wrong at.
         let is_built = fault.place.as_ref().is_some_and(|place| place.marked().contains("${"));
         if self.spec.points.len() > 1 && is_built {
-            fault = fault.note(format!("at the sweep point {}", self.spec.point_name(self.index)));
+            fault = fault.note(format!("{AT_POINT}{}", self.spec.point_name(self.index)));
         }
         self.faults.push(fault);
     }

@@ -164,14 +164,14 @@ fn keys_stay_as_they_were() {
     let now = keys(&sound(&text(&stages())));
     for (stage, key) in [
         ("enc", "a50e573f683e7dd9a4d033eafa7fe4dc8a3899113d4fc1790e16465d1cff5ba2"),
-        ("task", "6df3e6d232ca382b32fd9e6b49eb39423319f6152fa444f0ad7ede7ca993d4ff"),
-        ("text", "197482bec41ceb82c32e83072f0b2e95bb322cd84752d70d5ab3f16b7d9ba928"),
-        ("end", "ca799852b1e2c7b08ebed6f11630a02ff2e7ccdd873865a862adcefa86b1fe22"),
-        ("tapt", "c0f960f5a664ef62c454779d2c1a73d24ce87144e58131c8359490e1cec4bf6d"),
-        ("model", "537b1d37df00a3825bde49036385a2c614828dd5f02813c71058484badc9b5f7"),
-        ("meta", "447b1ce7508bd41038eb48c01e4d308b0ca62e5316d8168c55d335ad907c01ed"),
-        ("test", "67d076e4c3bb096fc396d933b529a5c2a4f2f6b9b76ea2925bf221902a282c89"),
-        ("out", "7e9d9b26d2ad1fe32546a40a7ecd896c062bcd5709cd6fa321ceae8dc555d4f7"),
+        ("task", "f48760af634e6cd960d28e2b07c419a21754ddc05bdfdd234df34a8c1bf0441a"),
+        ("text", "1fb1efdb091aff4ab05ec4d058643ef3755327dc0d118c679161017e038fdb3a"),
+        ("end", "bc65b29561e31c3c815b3f580edb940dfa9d379f6a4d1967781f00baa04a76e4"),
+        ("tapt", "a08b13db6258a133432c23147502c10b48fd7b949a2748de3afa61d5a7ba2320"),
+        ("model", "46a58ad3c128f6b821cd71178281712b71c3970bc1bd9dccff65c6ca848e189d"),
+        ("meta", "5a9279132557b58517866f6d840da75e8bc69adf58edb75800ce59c3f9ecba11"),
+        ("test", "21d38f5ad421e5ae58f3787a9143d5b492e1d47e91932245a1f26bac709a1ca8"),
+        ("out", "36764e9672fca17f16e466bdcfa6026ff4de5e5497a5e02dd14c06ef278ad560"),
     ] {
         assert_eq!(now[stage].hex(), key, "{stage}");
     }

@@ -163,9 +163,10 @@ impl Metrics {
     }
 
     /// Those that a command gives: the numbers of a JSON object, or of the object `metrics` in it. It must have
-    /// `wanted`: whoever asks for a number that a program of their own does not give wants to know.
+    /// `wanted`, be it null: whoever asks for a number that a program of their own does not give wants to know.
     fn of_command(bytes: &[u8], wanted: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        let value: Value = serde_json::from_slice(bytes)
+            .or_else(|why| serde_json::from_slice(&without_nan(bytes)).map_err(|_| why.to_string()))?;
         let object = match value.get("metrics") {
             Some(inner @ Value::Object(_)) => inner,
             _ => &value,
@@ -173,7 +174,7 @@ impl Metrics {
         let Value::Object(fields) = object else { return Err("it is no JSON object".to_owned()) };
         let numbers = fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
         let metrics: BTreeMap<String, f64> = numbers.collect();
-        if metrics.contains_key(wanted) {
+        if metrics.contains_key(wanted) || fields.get(wanted).is_some_and(Value::is_null) {
             return Ok(Self { metrics, split: None });
         }
         let names: Vec<&str> = metrics.keys().map(String::as_str).collect();
@@ -182,6 +183,29 @@ impl Metrics {
             names => format!("it has no number `{wanted}`; it has `{}`", names.join("`, `")),
         })
     }
+}
+
+/// JSON as Python writes it, made what it should be: no byte order mark, and null for what is no number.
+fn without_nan(bytes: &[u8]) -> Vec<u8> {
+    const NO_NUMBERS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
+    let mut rest = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let mut json = Vec::with_capacity(rest.len());
+    let (mut quoted, mut escaped) = (false, false);
+    while let Some((&byte, after)) = rest.split_first() {
+        let no_number = NO_NUMBERS.iter().find_map(|word| rest.strip_prefix(word.as_bytes()));
+        if let Some(after) = no_number.filter(|_| !quoted) {
+            json.extend_from_slice(b"null");
+            rest = after;
+            continue;
+        }
+        if byte == b'"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = byte == b'\\' && quoted && !escaped;
+        json.push(byte);
+        rest = after;
+    }
+    json
 }
 
 /// Gathers what a report shows at every sweep point that has its stage.
@@ -209,9 +233,9 @@ pub fn gather(
     // Points share nodes.
     let wanted: BTreeMap<(NodeId, &str), &Shown> =
         shown.iter().map(|shown| ((shown.node, shown.metric), shown)).collect();
-    let read = |(key, shown): (_, &Shown)| Ok((key, shown.read(plan, records, store)?));
-    let read: BTreeMap<(NodeId, &str), Option<Metrics>> =
-        wanted.into_par_iter().map(read).collect::<Result<_, ReportError>>()?;
+    let wanted: Vec<&Shown> = wanted.into_values().collect();
+    let read: Vec<Read> = wanted.par_iter().map(|shown| shown.read(plan, records, store)).collect();
+    let read = settle(&wanted, read)?;
     let plain = shown.iter().any(|shown| shown.file.is_some());
     let seen = shown.iter().map(|shown| {
         let metrics = read.get(&(shown.node, shown.metric)).and_then(Option::as_ref);
@@ -242,7 +266,7 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     /// What the node's file has; none where it has no result.
-    fn read(&self, plan: &Plan, records: &Records, store: &Store) -> Result<Option<Metrics>, ReportError> {
+    fn read(&self, plan: &Plan, records: &Records, store: &Store) -> Read {
         let file = self.file.unwrap_or(roles::METRICS);
         let bytes = artifact(store, records.get(&self.node).map(|record| &record.outputs), file)?;
         let metrics = bytes.map(|bytes| match self.file {
@@ -251,6 +275,30 @@ impl Shown<'_> {
         });
         metrics.transpose().map_err(|why| unreadable(plan, self.node, file, &why))
     }
+}
+
+/// What was read of a result; none where there is none.
+type Read = Result<Option<Metrics>, ReportError>;
+
+/// What was read, by node and metric. A number that a command gave at other sweep points is missing where it cannot
+/// be read; one that it gave nowhere is a fault.
+fn settle<'a>(
+    wanted: &[&'a Shown<'a>],
+    read: Vec<Read>,
+) -> Result<BTreeMap<(NodeId, &'a str), Option<Metrics>>, ReportError> {
+    let commands = wanted.iter().zip(&read).filter(|(shown, _)| shown.file.is_some());
+    let given: BTreeSet<(&str, &str)> = commands
+        .filter(|(_, read)| matches!(read, Ok(Some(_))))
+        .map(|(shown, _)| (shown.stage, shown.metric))
+        .collect();
+    let settled = wanted.iter().zip(read).map(|(shown, read)| {
+        let found = match read {
+            Err(ReportError::Unreadable { .. }) if given.contains(&(shown.stage, shown.metric)) => None,
+            other => other?,
+        };
+        Ok(((shown.node, shown.metric), found))
+    });
+    settled.collect()
 }
 
 /// The bytes of a result's file; none where there is no result, or it has no such file.
@@ -265,4 +313,27 @@ pub(super) fn artifact(
 
 pub(super) fn unreadable(plan: &Plan, id: NodeId, file: &str, why: &impl ToString) -> ReportError {
     ReportError::Unreadable { stage: plan.node(id).name.clone(), file: file.to_owned(), why: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_missing_and_the_others_are_there() {
+        let read =
+            |text: &str, wanted| Metrics::of_command(text.as_bytes(), wanted).map(|found| found.metrics);
+        let one: Result<_, String> = Ok(BTreeMap::from([("b".to_owned(), 1.0)]));
+        for text in [
+            r#"{"a": NaN, "b": 1}"#,
+            r#"{"a": null, "b": 1, "c": "NaN"}"#,
+            r#"{"metrics": {"a": -Infinity, "b": 1}, "c\"": [Infinity, "\\"]}"#,
+            "\u{feff}{\"a\": NaN, \"b\": 1}",
+        ] {
+            assert_eq!(read(text, "a"), one, "{text}");
+            assert_eq!(read(text, "b"), one, "{text}");
+        }
+        assert!(read(r#"{"b": 1}"#, "a").is_err_and(|why| why.contains("it has `b`")));
+        assert!(read(r#"{"a": NaN, "b": "#, "a").is_err_and(|why| why.contains("line 1 column")));
+    }
 }

@@ -7,7 +7,7 @@ mod programs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -358,8 +358,9 @@ fn outputs(fields: &mut Fields, inputs: &BTreeMap<String, SplitFile>) -> (BTreeS
 
 /// Why a name is none inside the command's folder.
 fn unfit_name(name: &str) -> Option<Diagnostic> {
-    let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-    let plain = !name.is_empty() && inside && !name.contains("//") && !name.contains(['\0', '\n']);
+    // A folder's name ends with a `/`.
+    let mut parts = name.strip_suffix('/').unwrap_or(name).split('/');
+    let plain = parts.all(|part| !matches!(part, "" | "." | "..")) && !name.contains(['\0', '\n']);
     if name == PARAMS {
         let fault = Diagnostic::error(
             Code::FolderName,

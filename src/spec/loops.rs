@@ -92,7 +92,9 @@ fn rounds(
         }
         let whose = format!("`{name}`");
         let Some(values) = values::read(&whose, node, &at, constants, true, faults) else { return vec![] };
-        values::each_once(&whose, &values, &at, faults);
+        // By what they are called: `1` and `"1"` make one name.
+        let names: Vec<Node> = values.iter().map(|value| Node::Text(value.brief())).collect();
+        values::each_once(&whose, &names, &at, faults);
         if let Some(i) = values.iter().position(|value| !is_name(value)) {
             let fault = Diagnostic::error(Code::LoopValue, format!("a loop's value is a part of stages' names, and `{}` cannot be one", values[i].brief()))
                 .help(format!(

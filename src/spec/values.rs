@@ -68,7 +68,13 @@ pub(super) fn read(
                 other => return wrong(whose, &other, at, faults),
             }
         }
-        Node::List(items) => items.clone(),
+        Node::List(items) => {
+            // By what they stand for: two that are the same are one, whichever way they are written.
+            let what = format!("what {whose} goes through");
+            let stands_for = |(i, item)| constants.replace(item, &what, &at.index(i), faults);
+            let values: Vec<Option<Node>> = items.iter().enumerate().map(stands_for).collect();
+            values.into_iter().collect::<Option<_>>()?
+        }
         Node::Map(fields)
             if blocks && !fields.iter().any(|(key, _)| key == "range" || key == "log_range") =>
         {

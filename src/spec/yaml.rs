@@ -210,7 +210,7 @@ const LONGEST: u64 = 16 << 20;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text {
     file: PathBuf,
-    text: String,
+    source: String,
     /// Places that were looked for. A fault may show at each of ten thousand sweep points.
     found: Arc<Mutex<Found>>,
 }
@@ -241,7 +241,7 @@ impl Text {
 
     /// A text that was read already.
     pub(super) fn new(file: &Path, text: &str) -> Self {
-        Self { file: file.to_owned(), text: text.to_owned(), found: Arc::default() }
+        Self { file: file.to_owned(), source: text.to_owned(), found: Arc::default() }
     }
 
     /// Parses the text. Duplicate keys are reported all at once; the first of each counts.
@@ -252,7 +252,7 @@ impl Text {
         }
         let mut seen = Seen::default();
         let reader = Reader { at: At::top(), seen: &mut seen };
-        let node = match reader.deserialize(serde_yaml::Deserializer::from_str(&self.text)) {
+        let node = match reader.deserialize(serde_yaml::Deserializer::from_str(&self.source)) {
             Ok(Node::Null) => {
                 let fault = Diagnostic::error(Code::EmptyFile, "the pipeline is empty");
                 let fault = fault.note(format!("in {}", self.file.display()));
@@ -314,7 +314,7 @@ impl Text {
     /// Where the text begins to say something.
     pub(super) fn top(&self) -> Option<Place> {
         let says = |line: &str| !line.trim().is_empty() && !line.starts_with(['#', '%', '-']);
-        let line = lines(&self.text).position(says)?;
+        let line = lines(&self.source).position(says)?;
         Some(self.place_at(line + 1, 1, true))
     }
 
@@ -328,7 +328,7 @@ impl Text {
 
     fn walk_to(&self, at: &At, nth: usize) -> Option<Place> {
         let walk = Walk { steps: &at.steps, of_key: at.of_key, nth };
-        let error = walk.deserialize(serde_yaml::Deserializer::from_str(&self.text)).err()?;
+        let error = walk.deserialize(serde_yaml::Deserializer::from_str(&self.source)).err()?;
         if !error.to_string().contains(HERE) {
             return None;
         }
@@ -337,7 +337,7 @@ impl Text {
     }
 
     fn place_at(&self, line: usize, column: usize, of_key: bool) -> Place {
-        let source = lines(&self.text).nth(line.saturating_sub(1)).unwrap_or("").to_owned();
+        let source = lines(&self.source).nth(line.saturating_sub(1)).unwrap_or("").to_owned();
         let chars: Vec<char> = source.chars().collect();
         let (before, rest) = chars.split_at(column.saturating_sub(1).min(chars.len()));
         let width = width(before, rest, of_key);
@@ -347,7 +347,7 @@ impl Text {
     /// The parser refuses control characters too, but says no place.
     fn control_character(&self) -> Option<Diagnostic> {
         let stray = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{85}');
-        let (line, (column, c)) = lines(&self.text)
+        let (line, (column, c)) = lines(&self.source)
             .enumerate()
             .find_map(|(line, text)| Some((line, text.chars().enumerate().find(|(_, c)| stray(*c))?)))?;
         let place = Place { width: 1, ..self.place_at(line + 1, column + 1, false) };

@@ -11,6 +11,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -35,6 +36,8 @@ const LONGEST_TICK: Duration = Duration::from_millis(50);
 const THREADS: [&str; 4] =
     ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "TOKENIZERS_PARALLELISM"];
 const GPUS: &str = "CUDA_VISIBLE_DEVICES";
+/// The mode of every input, whatever the user's file has: the key does not hold it.
+const INPUT_MODE: u32 = 0o555;
 
 /// The folders of one attempt.
 struct Place {
@@ -70,6 +73,13 @@ pub fn run(action: &action::Command, io: &Io) -> Result<(), Failure> {
         let text = format!("left in its folder, and not kept: {}", some_of(&undeclared));
         io.note(Level::Info, text);
     }
+    for (name, why) in folder::json_faults(&io.request.out, &action.outputs) {
+        let text = format!(
+            "`{name}` is no JSON: {why}; NaN and Infinity are none: write null, or leave the name out \
+             (a table has such a number as missing)"
+        );
+        io.note(Level::Warning, text);
+    }
     Ok(())
 }
 
@@ -94,6 +104,8 @@ fn lay_out(action: &action::Command, io: &Io, work: &Path) -> Result<Vec<String>
         let to = work.join(name);
         make_folder_of(&to)?;
         io.copy(role, &to)?;
+        fs::set_permissions(&to, fs::Permissions::from_mode(INPUT_MODE))
+            .map_err(|error| write_failure(&to, &error))?;
         names.push(name.to_owned());
     }
     if !action.params.is_empty() {

@@ -4,7 +4,8 @@
 //! A file is fetched as the hub's Python client does: a request for its head says how long it is and what it must
 //! hash to (SHA-256, or git's hash of a small file); what has arrived lies under `ETAG.incomplete`, locked, until it
 //! is whole and right; then it is a blob, and the commit's folder links to it. What the cache has already is hashed
-//! again before it is used.
+//! again before it is used. Where a mirror's `ETag` is no digest, another file may have the same one: the blob has a
+//! name of its own then, with its length in it, and that is what is checked.
 //!
 //! Of the hub's crate, `hf-hub`, only the cache is used (`tartan::hub`). Its client is not: that of 0.5 asks the
 //! host which it is redirected to with the user's token, hashes nothing, knows neither `HF_TOKEN` nor
@@ -99,13 +100,13 @@ impl Snapshot<'_> {
         }
         let note = |text| self.io.note(Level::Info, text);
         let Some(head) = self.hub.head(self.repo, self.commit, file, &note)? else { return Ok(None) };
-        let blob = self.hub.cache.blob(self.repo, &head.etag);
+        let blob = self.hub.cache.blob(self.repo, &head.name);
         self.download(file, &head, &blob)?;
-        link(&head.etag, file, &path)?;
+        link(&head.name, file, &path)?;
         Ok(Some(path))
     }
 
-    /// Whether the hub's cache has a file whole. A link names its blob by what that must hash to.
+    /// Whether the hub's cache has a file whole. A link names its blob by what that must come to.
     fn is_there(&self, path: &Path, file: &str) -> Result<bool, Failure> {
         let cannot = |error: &io::Error| failure(format!("cannot read {}: {error}", path.display()));
         let blob = match fs::canonicalize(path) {
@@ -114,9 +115,10 @@ impl Snapshot<'_> {
             Err(error) => return Err(cannot(&error)),
         };
         let length = blob.metadata().map_err(|error| cannot(&error))?.len();
-        let etag = blob.file_name().unwrap_or_default().to_string_lossy();
-        // Where there are no links, the file itself lies there, and nothing tells what it must hash to.
-        let Some(check) = Check::of_etag(&etag, length) else { return Ok(true) };
+        let name = blob.file_name().unwrap_or_default().to_string_lossy();
+        // Where there are no links, the file itself lies there, and nothing tells what it must come to. A blob that
+        // is linked and called by no digest may be another file's.
+        let Some(check) = Check::of_blob(&name, length) else { return Ok(!path.is_symlink()) };
         if is_sound(&blob, &check).map_err(|error| cannot(&error))? {
             return Ok(true);
         }
@@ -132,13 +134,13 @@ impl Snapshot<'_> {
     fn download(&self, file: &str, head: &Head, blob: &Path) -> Result<(), Failure> {
         let folder = blob.parent().unwrap_or(blob);
         fs::create_dir_all(folder).map_err(|error| self.not_writable(folder, &error))?;
-        let _lock = self.lock(&head.etag)?;
+        let _lock = self.lock(&head.name)?;
         if is_sound(blob, &head.check).is_ok_and(|sound| sound) {
             return Ok(());
         }
         let mut unfinished = blob.as_os_str().to_owned();
         unfinished.push(".incomplete");
-        let origin = self.io.request.resume.join(format!("origin-{}.json", head.etag));
+        let origin = self.io.request.resume.join(format!("origin-{}.json", head.name));
         let mut partial = Partial::open(unfinished.into(), origin, head.check.clone())?;
         if partial.len == 0 || !partial.is_whole() {
             let url = self.hub.url(self.repo, self.commit, file);
@@ -149,8 +151,8 @@ impl Snapshot<'_> {
     }
 
     /// The lock under which the hub's clients fetch a blob.
-    fn lock(&self, etag: &str) -> Result<File, Failure> {
-        let path = self.hub.cache.lock(self.repo, etag);
+    fn lock(&self, name: &str) -> Result<File, Failure> {
+        let path = self.hub.cache.lock(self.repo, name);
         let open = || {
             fs::create_dir_all(path.parent().unwrap_or(&path))?;
             File::options().read(true).write(true).create(true).truncate(false).open(&path)
@@ -232,15 +234,17 @@ struct Index {
 }
 
 /// Makes `path`, of a commit's `file`, a link to its blob.
-fn link(etag: &str, file: &str, path: &Path) -> Result<(), Failure> {
+fn link(blob: &str, file: &str, path: &Path) -> Result<(), Failure> {
     // Out of the commit's folder, and of as many as the file is in.
     let up = "../".repeat(2 + file.matches('/').count());
+    let target = format!("{up}blobs/{blob}");
     let place = || {
         let folder = path.parent().unwrap_or(path);
         fs::create_dir_all(folder)?;
-        let draft = folder.join(format!(".{etag}.{}", std::process::id()));
-        std::os::unix::fs::symlink(format!("{up}blobs/{etag}"), &draft)?;
-        fs::rename(&draft, path)
+        let draft = tempfile::Builder::new()
+            .prefix(".tartan-")
+            .make_in(folder, |draft| std::os::unix::fs::symlink(&target, draft))?;
+        draft.persist(path).map_err(io::Error::from)
     };
     place().map_err(|error| write_failure(path, &error))
 }

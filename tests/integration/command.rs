@@ -18,7 +18,7 @@ stages:
       params: {n: 3}
   count:
     command:
-      shell: wc -l < made/out/clean.txt > lines.txt; env | cut -d= -f1 | sort > env.txt; find . -type f | sort > files.txt
+      shell: "wc -l < made/out/clean.txt > lines.txt; env | cut -d= -f1 | sort > env.txt; : > files.txt; find . -type f | sort > files.txt"
       inputs: {made: {stage: clean}}
       outputs: [lines.txt, env.txt, files.txt]
 "#;
@@ -50,7 +50,7 @@ fn a_command_runs_on_its_inputs_alone_and_again_when_they_change() {
     let world = world(PIPELINE);
     assert_eq!(world.run(&[]).code(0).ran(), ["clean", "count"]);
     assert_eq!(output(&world, "count", "lines.txt").trim(), "4");
-    // The shell makes a file before the command in the line begins.
+    // The commands of a pipe begin in any order, so the file is made before them.
     let listed = output(&world, "count", "files.txt");
     assert_eq!(listed, "./env.txt\n./files.txt\n./lines.txt\n./made/out/clean.txt\n");
     let env = output(&world, "count", "env.txt");
@@ -111,6 +111,18 @@ stages:
     );
     world.run(&[]).code(0);
     assert_eq!(output(&world, "list", "names.txt"), "config.json\ntokenizer.json\n");
+}
+
+#[test]
+fn an_input_has_one_mode_whatever_the_file_has() {
+    let world = world(
+        r"tartan: 1
+stages:
+  c: {command: {shell: stat -c %a raw.txt > mode.txt, inputs: {raw.txt: text.txt}, outputs: [mode.txt]}}
+",
+    );
+    world.run(&[]).code(0);
+    assert_eq!(output(&world, "c", "mode.txt").trim(), "555");
 }
 
 #[test]

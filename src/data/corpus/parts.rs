@@ -3,11 +3,12 @@
 //! It depends on what the texts say, the seed and, where parts are stratified, their labels; not on their
 //! order. Texts are ranked by a seeded hash of their content; test takes the first of each label until it has its
 //! share, then dev, and train keeps the rest. A text that comes more than once goes whole, so that no text is in
-//! two splits.
+//! two splits, and with the first of its labels.
 
 use super::CorpusError;
 use super::survey::{Hash, OUT, OWN, Seen};
 use crate::action::{Part, Tokenize};
+use crate::data::source::SourceError;
 
 /// Gives each text that train would take its split: [`OWN`] stays, and the part at place N of `names` is
 /// `OWN + 1 + N`. `names` are the labels of the survey, by number.
@@ -41,27 +42,76 @@ pub(super) fn assign(
         group.iter().map(|(_, place)| of(*place)).min_by_key(|label| &labels[*label]).unwrap_or(0)
     };
     let mut sizes = vec![0_u64; strata];
+    let mut untaken = vec![0_u64; strata];
     for group in &groups {
         sizes[stratum(group)] += group.len() as u64;
+        untaken[stratum(group)] += 1;
     }
     // Train keeps a text of every label.
     let mut room: Vec<u64> = sizes.iter().map(|size| size.saturating_sub(1)).collect();
-    let mut left: Vec<Vec<u64>> = vec![];
+    let mut left: Vec<Vec<Share>> = vec![];
     for wanted in wanted {
         let shares = shares(&sizes, &room, wanted, labels);
         room.iter_mut().zip(&shares).for_each(|(room, share)| *room -= share);
-        left.push(shares);
+        left.push(shares.iter().zip(&room).map(|(share, room)| Share::new(*share, *room)).collect());
     }
     for group in groups {
         let stratum = stratum(group);
-        let Some(part) = left.iter().position(|shares| shares[stratum] > 0) else { continue };
-        let size = group.len() as u64;
-        left[part][stratum] = left[part][stratum].saturating_sub(size);
+        let texts = group.len() as u64;
+        let takes = |shares: &mut Vec<Share>| shares[stratum].takes(texts, untaken[stratum]);
+        let Some(part) = left.iter_mut().position(takes) else { continue };
+        left[part][stratum].take(texts);
+        untaken[stratum] -= 1;
         for (_, place) in group {
             fates[*place] = OWN + 1 + u8::try_from(part).unwrap_or(0);
         }
     }
-    Ok(fates)
+    match parts.iter().zip(&left).find(|(_, shares)| is_empty(shares)) {
+        Some(((split, _), _)) => Err(too_alike(split)),
+        None => Ok(fates),
+    }
+}
+
+/// Whether a part has no text.
+fn is_empty(shares: &[Share]) -> bool {
+    !shares.iter().any(|share| share.has_some)
+}
+
+/// What a part takes of a stratum.
+struct Share {
+    /// Texts that it still takes.
+    left: u64,
+    /// Whether it has any.
+    has_some: bool,
+    /// Different texts that stay when it takes more than its first: one for train, and one for a part that may
+    /// come after, where there is room for it.
+    stay: u64,
+}
+
+impl Share {
+    fn new(texts: u64, room: u64) -> Self {
+        Self { left: texts, has_some: false, stay: 1 + room.min(1) }
+    }
+
+    /// Whether it takes a text that comes `texts` times, one of `untaken` different ones. Once it may take none,
+    /// it has what it gets: what it would take later is for those after it.
+    fn takes(&mut self, texts: u64, untaken: u64) -> bool {
+        let stay = if self.has_some { self.stay } else { 1 };
+        if untaken <= stay {
+            self.left = 0;
+        }
+        texts <= self.left
+    }
+
+    fn take(&mut self, texts: u64) {
+        self.left -= texts;
+        self.has_some = true;
+    }
+}
+
+fn too_alike(split: &str) -> CorpusError {
+    let why = "train keeps a text of each label, and equal texts stay together".to_owned();
+    CorpusError::Sources(vec![(split.to_owned(), SourceError::Empty { split: split.to_owned(), why })])
 }
 
 fn wanted(part: Part, all: u64) -> u64 {
@@ -109,4 +159,45 @@ fn rank(hash: Hash, seed: u64) -> Hash {
     let hash = hasher.finalize();
     let (halves, _) = hash.as_bytes().as_chunks::<8>();
     [u64::from_le_bytes(halves[0]), u64::from_le_bytes(halves[1])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The splits of texts of one label, by what they say: 0 for train, then test, then dev.
+    fn divided(texts: &[u64], test: u64, dev: u64) -> Result<Vec<u8>, CorpusError> {
+        let seen = Seen {
+            fates: vec![OWN; texts.len()],
+            labels: vec![0; texts.len()],
+            hashes: texts.iter().map(|text| [*text, 0]).collect(),
+            ..Seen::default()
+        };
+        let params = Tokenize { stratify: true, ..Tokenize::default() };
+        let parts = [("test", Part::Count(test)), ("dev", Part::Count(dev))];
+        let fates = assign(&params, &parts, &seen, &["x".to_owned()])?;
+        Ok(fates.into_iter().map(|fate| fate - OWN).collect())
+    }
+
+    #[test]
+    fn train_keeps_a_text_however_many_are_equal() {
+        for texts in [[1, 1, 1, 2, 3], [1, 1, 2, 2, 3], [1, 2, 2, 2, 3]] {
+            let mut splits = divided(&texts, 2, 2).expect("enough");
+            splits.sort_unstable();
+            splits.dedup();
+            assert_eq!(splits, [0, 1, 2], "{texts:?}");
+        }
+        for texts in [[1, 1, 1, 1, 1], [1, 1, 2, 2, 2]] {
+            let error = divided(&texts, 1, 1).expect_err("too alike").to_string();
+            assert!(error.contains("has no text: train keeps"), "{error}");
+        }
+    }
+
+    #[test]
+    fn different_texts_fill_every_share() {
+        let splits = divided(&[1, 2, 3, 4, 5, 6], 3, 2).expect("enough");
+        let mut sorted = splits;
+        sorted.sort_unstable();
+        assert_eq!(sorted, [0, 1, 1, 1, 2, 2]);
+    }
 }

@@ -80,7 +80,7 @@ fn likely(text: &Text, problem: &str, place: &Place) -> Option<Diagnostic> {
         return Some(fault.at(Place { width, ..here }).help(format!("write `\"{name}\"`")));
     }
     if problem == "mapping values are not allowed in this context" {
-        let before = lines(&text.text).take(place.line.saturating_sub(1)).collect::<Vec<_>>();
+        let before = lines(&text.source).take(place.line.saturating_sub(1)).collect::<Vec<_>>();
         let (line, source) = before.iter().enumerate().rev().find(|(_, line)| !line.trim().is_empty())?;
         let said = source.trim();
         let (key, value) = said.split_once(':')?;
@@ -172,8 +172,8 @@ fn placed(text: &Text, fault: Diagnostic, place: Option<Place>) -> Diagnostic {
 fn second_document(text: &Text) -> Option<Place> {
     let begins = |line: &str| line == "---" || line.starts_with("--- ");
     let says = |line: &str| !line.trim().is_empty() && !line.starts_with(['#', '%']);
-    let first = lines(&text.text).position(says)?;
-    let line = lines(&text.text).skip(first + 1).position(begins)? + first + 1;
+    let first = lines(&text.source).position(says)?;
+    let line = lines(&text.source).skip(first + 1).position(begins)? + first + 1;
     Some(Place { width: 3, ..text.place_at(line + 1, 1, false) })
 }
 

@@ -5,9 +5,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use tartan::event::Failure;
 
 use super::{failure, failure_with_help, some_of, write_failure};
+
+/// More bytes than a file of numbers for tables has.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// What was in the folder but outputs and inputs.
 pub(super) struct Left {
@@ -51,6 +55,22 @@ pub(super) fn keep(
         moved().map_err(|error| write_failure(&to, &error))?;
     }
     Ok(Left { undeclared })
+}
+
+/// The kept files that are called JSON and are none, with the first fault of each. Which of them tables read is not
+/// known here, and other programs may well read such a file.
+pub(super) fn json_faults(out: &Path, outputs: &BTreeSet<String>) -> Vec<(String, String)> {
+    outputs.iter().filter_map(|name| Some((name.clone(), json_fault(&out.join(name))?))).collect()
+}
+
+fn json_fault(file: &Path) -> Option<String> {
+    if file.extension()? != "json" || fs::metadata(file).ok()?.len() > MOST_BYTES {
+        return None;
+    }
+    let bytes = fs::read(file).ok()?;
+    // JSON Lines go by this name too.
+    let mut values = serde_json::Deserializer::from_slice(&bytes).into_iter::<IgnoredAny>();
+    values.find_map(Result::err).map(|why| why.to_string())
 }
 
 /// The files of an output, or why it cannot be kept.
@@ -115,4 +135,28 @@ fn list(work: &Path) -> io::Result<Vec<Entry>> {
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_python_adds_to_json_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("m.json");
+        for (text, fault) in [
+            ("{\"a\": 1}\n", None),
+            ("{\"a\": 1}\n{\"a\": null}\n", None),
+            ("{\"a\":\n NaN}", Some("line 2")),
+            ("{\"a\": -Infinity}", Some("line 1")),
+            ("\u{feff}{}", Some("line 1")),
+            ("{\"a\": ", Some("line 1")),
+        ] {
+            fs::write(&file, text).expect("written");
+            let found = json_fault(&file);
+            assert_eq!(found.is_some(), fault.is_some(), "{text}: {found:?}");
+            assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{text}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use tartan::action::{HubFiles, roles};
 use tartan::diag::nearest;
+use tartan::digest::Digest;
 use tartan::event::Failure;
 use tartan::hub::{self, Cache, Repo, SCHEME, Settings};
 use ureq::Body;
@@ -32,8 +33,8 @@ pub(super) struct Hub {
 
 /// What the hub says of a file before it is fetched.
 pub(super) struct Head {
-    /// What the blob is called.
-    pub(super) etag: String,
+    /// What the blob is called: its `ETag`, if that is a digest.
+    pub(super) name: String,
     pub(super) check: Check,
 }
 
@@ -59,14 +60,49 @@ pub(super) fn index_of(weights: &str) -> String {
 
 impl Check {
     /// What the `ETag` of a file of so many bytes says it must come to, if it is a digest.
-    pub(super) fn of_etag(etag: &str, length: u64) -> Option<Self> {
-        let is_hex = etag.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    fn of_etag(etag: &str, length: u64) -> Option<Self> {
         match etag.len() {
-            64 if is_hex => Some(Self::Sha256(etag.to_owned())),
-            40 if is_hex => Some(Self::Git(etag.to_owned(), length)),
+            64 if is_hex(etag) => Some(Self::Sha256(etag.to_owned())),
+            40 if is_hex(etag) => Some(Self::Git(etag.to_owned(), length)),
             _ => None,
         }
     }
+
+    /// What the name of a blob of so many bytes says it must come to, if it says.
+    pub(super) fn of_blob(name: &str, length: u64) -> Option<Self> {
+        Self::of_etag(name, length).or_else(|| {
+            let (length, digest) = name.split_once('-')?;
+            let length = length.parse().ok()?;
+            (digest.len() == 64 && is_hex(digest)).then_some(Self::Length(length))
+        })
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What the blob of a URL's file is called where its `ETag` is no digest, which other files may have too.
+fn own_name(url: &str, etag: &str, length: u64) -> String {
+    format!("{length}-{}", Digest::of(format!("{url}\n{etag}").as_bytes()).hex())
+}
+
+/// Refuses an endpoint that cannot be asked, or that would show a password.
+fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
+    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    if rest.split(['/', '?', '#']).next().is_some_and(|host| host.contains('@')) {
+        return Err(failure_with_help(
+            "a password in HF_ENDPOINT would end up in logs and messages",
+            "leave out what stands before the `@`; HF_TOKEN is what the hub knows a user by",
+        ));
+    }
+    if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
+        return Err(failure_with_help(
+            format!("HF_ENDPOINT is a URL, not `{endpoint}`"),
+            "such as `https://huggingface.co`, where it is not set",
+        ));
+    }
+    Ok(())
 }
 
 type Note<'a> = &'a dyn Fn(String);
@@ -80,12 +116,7 @@ impl Hub {
                 "HF_HOME=DIR says where they are kept",
             )
         })?;
-        if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
-            return Err(failure_with_help(
-                format!("HF_ENDPOINT is a URL, not `{endpoint}`"),
-                "such as `https://huggingface.co`, where it is not set",
-            ));
-        }
+        check_endpoint(&endpoint)?;
         let login = token.zip(origin(&endpoint));
         let login = login.map(|(token, origin)| Login { origin: origin.to_owned(), token });
         Ok(Self { cache, is_offline, login, endpoint })
@@ -327,8 +358,10 @@ impl Said {
             return Err(not_a_hub(url, &"it has no `ETag` to go by"));
         }
         let length = self.length.ok_or_else(|| not_a_hub(url, &"it has no length"))?;
-        let check = Check::of_etag(&etag, length).unwrap_or(Check::Length(length));
-        Ok(Head { etag, check })
+        Ok(match Check::of_etag(&etag, length) {
+            Some(check) => Head { name: etag, check },
+            None => Head { name: own_name(url, &etag, length), check: Check::Length(length) },
+        })
     }
 }
 
@@ -373,7 +406,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_etag_is_a_digest_or_a_name() {
+    fn a_blob_is_called_by_its_digest_or_has_a_name_of_its_own() {
         let head = |etag: &str, linked: Option<&str>| {
             let said = Said {
                 etag: Some(etag.to_owned()),
@@ -381,7 +414,7 @@ mod tests {
                 length: Some(9),
                 commit: None,
             };
-            said.head("u", "c").map(|head| (head.etag, head.check)).map_err(|failure| failure.message)
+            said.head("u", "c").map(|head| (head.name, head.check)).map_err(|failure| failure.message)
         };
         let (sha256, git) = ("a1".repeat(32), "b2".repeat(20));
         assert_eq!(
@@ -389,10 +422,29 @@ mod tests {
             Ok((sha256.clone(), Check::Sha256(sha256)))
         );
         assert_eq!(head(&format!("W/\"{git}\""), None), Ok((git.clone(), Check::Git(git, 9))));
-        assert_eq!(head("\"0-9\"", None), Ok(("0-9".to_owned(), Check::Length(9))));
+        let own = own_name("u", "0-9", 9);
+        assert_eq!(Check::of_blob(&own, 8), Some(Check::Length(9)), "its own length, not the one found");
+        assert_eq!(head("\"0-9\"", None), Ok((own.clone(), Check::Length(9))));
+        assert_ne!(own, own_name("v", "0-9", 9), "another file of the same `ETag`");
+        assert_eq!(Check::of_blob("0-9", 9), None);
         for odd in ["", "\"\"", "\"../x\"", "\"..\""] {
             assert!(head(odd, None).unwrap_err().contains("no `ETag`"), "{odd}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_shows_no_password() {
+        for endpoint in ["https://huggingface.co", "http://127.0.0.1:8000/hub/@me"] {
+            assert!(check_endpoint(endpoint).is_ok(), "{endpoint}");
+        }
+        for endpoint in ["https://me:secret@mirror", "me:secret@mirror/hub", "ftp://me:secret@mirror"] {
+            let refused = check_endpoint(endpoint).unwrap_err();
+            assert!(
+                refused.message.contains("password") && !refused.message.contains("secret"),
+                "{endpoint}"
+            );
+        }
+        assert!(check_endpoint("mirror").unwrap_err().message.contains("`mirror`"));
     }
 
     #[test]
