@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::figures::IfMissing;
 use super::pipeline::{self, Hub, Loaded, TargetChoice};
 use super::{Exit, Fault, figures, out, plan, results};
+use crate::action::Action;
 use crate::diag::{Code, Diagnostic, without_query};
 use crate::event::{Event, Finding, Level};
 use crate::exec::{self, DeviceChoice, Options, Stop, known};
@@ -170,7 +171,11 @@ fn located(loaded: &Loaded, stage: &str, finding: &Finding) -> Diagnostic {
         Diagnostic::warning(finding.code, &finding.message)
     };
     let named = loaded.plan.ids().map(|id| loaded.plan.node(id)).find(|node| node.name == stage);
-    let place = named.and_then(|node| loaded.spec.field_place(&node.stage, &finding.field));
+    let place = named.and_then(|node| match &node.action {
+        // No stage of the pipeline: it stands where the file is named.
+        Action::Fetch(_) => loaded.spec.remote_place(&node.urls),
+        _ => loaded.spec.field_place(&node.stage, &finding.field),
+    });
     Diagnostic { place, help: finding.help.clone(), ..found.note(format!("found by `{stage}`")) }
 }
 

@@ -124,6 +124,7 @@ codes! {
     NoMatch = "T0511": "a pattern that matches no file",
     BadPattern = "T0512": "a pattern of files that cannot be used",
     MixedFormats = "T0513": "a split's files in several formats",
+    OtherFile = "T0514": "a remote file that is not the pinned one",
     BadHubName = "T0551": "a name that nothing on the hub has",
     HubRefused = "T0552": "what the hub does not give",
     HubOffline = "T0553": "a revision that only the hub knows",

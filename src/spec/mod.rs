@@ -315,6 +315,25 @@ impl Spec {
             .or_else(|| self.place(&stage.on_key()))
     }
 
+    /// Where a remote file of one of these URLs is first named.
+    pub fn remote_place(&self, urls: &[String]) -> Option<Place> {
+        let files = |block: &Block| -> Vec<SplitFile> {
+            match block {
+                Block::Tokenize { splits, .. } => {
+                    splits.values().flat_map(SplitSource::files).cloned().collect()
+                }
+                Block::Command(command) => command.inputs.values().cloned().collect(),
+                _ => vec![],
+            }
+        };
+        let blocks = self.points.iter().flat_map(|point| point.stages.iter().map(|(_, block)| block));
+        let at = blocks.flat_map(files).find_map(|file| match file {
+            SplitFile::Remote(remote) if urls.contains(&remote.url) => Some(remote.at),
+            _ => None,
+        })?;
+        self.place(&at)
+    }
+
     /// A diagnostic about what stands at `at`.
     pub fn diagnose(&self, at: &At, diagnostic: Diagnostic) -> Diagnostic {
         self.origins.diagnose(at, diagnostic)

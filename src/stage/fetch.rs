@@ -14,8 +14,8 @@ use std::thread;
 use std::time::Duration;
 
 use tartan::action::{Fetch, Pin, roles};
-use tartan::diag::without_query;
-use tartan::event::{Failure, Level, Progress};
+use tartan::diag::{Code, without_query};
+use tartan::event::{Failure, Finding, Level, Progress};
 
 use super::{Io, failure, failure_with_help};
 use http::{Answer, Login, Trouble};
@@ -57,11 +57,12 @@ pub fn run(action: &Fetch, io: &Io) -> Result<(), Failure> {
     let message: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
     let message =
         if message.is_empty() { "there is no URL to fetch from".to_owned() } else { message.join("\n") };
-    Err(Failure {
-        message,
-        help: failures.into_iter().rev().find_map(|failure| failure.help),
-        corrupt: vec![],
-    })
+    let help = failures.into_iter().rev().find_map(|failure| failure.help);
+    if partial.is_refused {
+        let (message, help) = (message.clone(), help.clone());
+        io.finding(Finding { code: Code::OtherFile, is_error: true, field: vec![], message, help });
+    }
+    Err(Failure { message, help, corrupt: vec![] })
 }
 
 /// Whom a file is fetched from.
@@ -94,6 +95,7 @@ pub(super) fn fetch(from: &Source, partial: &mut Partial, io: &Io) -> Result<(),
             }
             Ok(ended) => {
                 let failure = differs(from, ended, partial);
+                partial.is_refused = true;
                 partial.clear()?;
                 return Err(failure);
             }

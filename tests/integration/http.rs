@@ -184,7 +184,7 @@ fn without_a_length_a_cut_may_look_like_the_end() {
     // Of one that comes in chunks, the end is the end.
     let (server, world) = one(&[Act::Chunked]);
     world.change("p.yaml", &b3(&text()), &"0".repeat(64));
-    let ended = world.run(&[]).code(1).says("is not the file that is pinned: it has");
+    let ended = world.run(&[]).code(1).says("is not the file that is pinned: it has").says("error[T0514]");
     assert!(!ended.stderr.contains("was cut"), "{}", ended.stderr);
     assert_eq!(server.seen().len(), 1);
 }

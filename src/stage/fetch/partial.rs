@@ -25,6 +25,8 @@ pub(in crate::stage) struct Partial {
     pub(in crate::stage) len: u64,
     /// Whether they come of more than one answer.
     pub(super) pieced: bool,
+    /// Whether a server gave a whole file that was not the right one.
+    pub(super) is_refused: bool,
 }
 
 /// What tells that a file is the right one.
@@ -128,8 +130,18 @@ impl Partial {
         // One that a kill left half-written is as good as none: it only saves a request.
         let origin = fs::read(&origin_path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let hasher = Hasher::of(&check);
-        let mut partial =
-            Self { path, origin_path, file, check, hasher, origin, head: vec![], len: 0, pieced: false };
+        let mut partial = Self {
+            path,
+            origin_path,
+            file,
+            check,
+            hasher,
+            origin,
+            head: vec![],
+            len: 0,
+            pieced: false,
+            is_refused: false,
+        };
         partial.count_all()?;
         partial.pieced = partial.len > 0;
         Ok(partial)
