@@ -26,19 +26,19 @@ pub(super) fn note(text: impl Display) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
-/// Every diagnostic, in the order of the file, a blank line between two.
-pub(super) fn diagnostics(mut diagnostics: Vec<Diagnostic>) {
+/// Every diagnostic, in the order of the file, a blank line between two. Returns how many errors were told.
+pub(super) fn diagnostics(mut diagnostics: Vec<Diagnostic>) -> usize {
     diag::sort(&mut diagnostics);
     let texts: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     if !texts.is_empty() {
         note(texts.join("\n\n"));
     }
+    diagnostics.iter().filter(|d| d.severity == diag::Severity::Error).count()
 }
 
 /// Why a command failed; several faults end with their number.
 pub(super) fn fault(fault: &Fault) {
-    diagnostics(fault.diagnostics.clone());
-    let errors = fault.diagnostics.iter().filter(|d| d.severity == diag::Severity::Error).count();
+    let errors = diagnostics(fault.diagnostics.clone());
     if errors > 1 {
         note(format_args!("\n{errors} errors; nothing was run"));
     }
