@@ -209,3 +209,12 @@ pub enum Event {
         interrupted: bool,
     },
 }
+
+/// The first few of some names, and how many more there are.
+pub fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    match names.split_at_checked(SHOWN) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => names.join(", "),
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use glob::Pattern;
 
 use crate::diag::{Code, Diagnostic};
-use crate::spec::{Loops, Spec};
+use crate::spec::{Loops, Spec, is_pattern};
 
 /// The stages that `targets` name, each once; where there are none, those of the pipeline's own `targets`.
 /// What names no stage is a fault.
@@ -47,10 +47,6 @@ fn named<'a>(word: &str, loops: &Loops, known: impl Iterator<Item = &'a str>) ->
             || pattern.as_ref().is_some_and(|pattern| pattern.matches(stage))
     };
     known.filter(|stage| means(stage)).map(str::to_owned).collect()
-}
-
-fn is_pattern(word: &str) -> bool {
-    word.contains(['*', '?', '['])
 }
 
 fn unknown(spec: &Spec, target: &str, known: &BTreeSet<&str>) -> Diagnostic {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::words::{bar, clean, counted, duration, figures, in_words, shortened, some_of};
-use crate::event::{self, Event, Level};
+use super::words::{bar, clean, counted, duration, figures, in_words, shortened};
+use crate::event::{self, Event, Level, some_of};
 
 /// How often a running stage gets a plain line.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);

@@ -4,9 +4,6 @@ use crate::event::{self, Failure};
 
 /// Characters of a bar.
 const BAR: usize = 12;
-/// How many names of a list are given.
-const NAMED: usize = 8;
-
 /// What failed, why, and where to read on.
 pub(super) fn in_words(stage: &str, failure: &Failure, log: Option<&str>) -> String {
     let mut lines = vec![format!("{stage} failed")];
@@ -107,13 +104,6 @@ pub(super) fn shortened(name: &str, most: usize) -> String {
     let start = most - end - 1;
     let parts = [&chars[..start], &['…'], &chars[chars.len() - end..]];
     parts.concat().into_iter().collect()
-}
-
-pub(super) fn some_of(names: &[String]) -> String {
-    match names.split_at_checked(NAMED) {
-        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
-        _ => names.join(", "),
-    }
 }
 
 /// A word as a shell takes it.

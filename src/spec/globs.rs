@@ -42,7 +42,8 @@ impl Globs {
     }
 }
 
-fn is_pattern(name: &str) -> bool {
+/// Whether a name stands for all that fit it.
+pub fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 

@@ -31,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub use format::format;
+pub use globs::is_pattern;
 pub use loops::{Loops, names_many};
 pub use points::{Point, Stages};
 pub use report::{Axes, Baseline, FigureFile, FigureKind, Report, Score, Shows, number as axis_number};

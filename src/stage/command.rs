@@ -24,7 +24,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use signal_hook::consts::{SIGKILL, SIGTERM};
 use signal_hook::low_level::signal_name;
 use tartan::action::{self, PARAMS, roles};
-use tartan::event::{Failure, Level};
+use tartan::event::{Failure, Level, some_of};
 
 use super::{Io, failure, failure_with_help, model, write_failure};
 use folder::Left;
@@ -224,15 +224,6 @@ fn ended_badly(name: &str, status: ExitStatus, inputs: &[String]) -> Failure {
         )
     };
     failure_with_help(message, help)
-}
-
-/// Some of many names.
-fn some_of(names: &[String]) -> String {
-    const SHOWN: usize = 8;
-    match names.split_at_checked(SHOWN) {
-        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
-        _ => names.join(", "),
-    }
 }
 
 #[cfg(test)]

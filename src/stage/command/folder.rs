@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
-use tartan::event::Failure;
+use tartan::event::{Failure, some_of};
 
-use super::{failure, failure_with_help, some_of, write_failure};
+use super::{failure, failure_with_help, write_failure};
 
 /// More bytes than a file of numbers for tables has.
 const MOST_BYTES: u64 = 1 << 20;
