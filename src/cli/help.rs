@@ -5,7 +5,7 @@ use crate::diag::{Code, Diagnostic, nearest};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The code of an error or a warning (T0101), or a command
+    /// Codes of errors and warnings (T0101), or a command
     #[arg(value_name = "CODE|COMMAND")]
     topic: Vec<String>,
     /// List all codes
@@ -20,16 +20,21 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         }
         return Ok(Exit::Done);
     }
-    if let [topic] = args.topic.as_slice()
-        && let Some(code) = Code::ALL.iter().find(|code| code.name().eq_ignore_ascii_case(topic))
-    {
-        out::bytes(format!("{code}: {}\n\n{}", code.title(), code.page()).as_bytes());
+    let code = |topic: &String| Code::ALL.iter().find(|code| code.name().eq_ignore_ascii_case(topic));
+    let codes: Option<Vec<&Code>> = args.topic.iter().map(code).collect();
+    if let Some(codes) = codes.filter(|codes| !codes.is_empty()) {
+        let pages = codes.iter().map(|code| format!("{code}: {}\n\n{}", code.title(), code.page()));
+        out::bytes(pages.collect::<Vec<_>>().join("\n").as_bytes());
         return Ok(Exit::Done);
     }
     let mut command = super::command();
     command.build();
     for topic in &args.topic {
-        let Some(inner) = command.find_subcommand(topic) else { return Err(unknown(topic, &command)) };
+        let Some(inner) = command.find_subcommand(topic) else {
+            // Of codes with a slip among them, the slip.
+            let wrong = args.topic.iter().find(|topic| code(topic).is_none()).unwrap_or(topic);
+            return Err(unknown(if code(topic).is_some() { wrong } else { topic }, &command));
+        };
         command = inner.clone();
     }
     out::bytes(command.render_long_help().to_string().as_bytes());

@@ -44,9 +44,14 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let here = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name).map(|(_, here)| *here);
     let near = |candidate: &str| {
         let (a, b) = (name.chars().count(), candidate.chars().count());
+        let most = 1.max(a.min(b) / 3);
+        // The distance is no less than that of the lengths, and takes long to compute.
+        if a.abs_diff(b) > most {
+            return None;
+        }
         let distance = strsim::damerau_levenshtein(name, candidate);
         // Of one character every other one would be near.
-        (distance <= 1.max(a.min(b) / 3) && distance < a.max(b)).then_some(distance)
+        (distance <= most && distance < a.max(b)).then_some(distance)
     };
     candidates
         .into_iter()

@@ -276,16 +276,15 @@ pub(super) fn with_nearest(fault: Diagnostic, name: &str, known: &BTreeSet<&str>
     fault.meant(name, known.iter().copied(), all)
 }
 
-/// One stage is wanted, and `name` is none.
-pub(super) fn unknown(spec: &Spec, name: &str, known: &BTreeSet<&str>) -> Diagnostic {
-    match spec.loops.get(name) {
-        Some(stages) => names_many(name, stages),
-        None => with_nearest(
-            Diagnostic::error(Code::UnknownStage, format!("unknown stage `{name}`")),
-            name,
-            known,
-        ),
+/// One stage is wanted, and `name` is none. Nothing where it may be one that could not be read, unless it is much like
+/// one that is there.
+pub(super) fn unknown(spec: &Spec, name: &str, known: &BTreeSet<&str>) -> Option<Diagnostic> {
+    if let Some(stages) = spec.loops.get(name).filter(|stages| !stages.is_empty()) {
+        return Some(names_many(name, stages));
     }
+    let fault = Diagnostic::error(Code::UnknownStage, format!("unknown stage `{name}`"));
+    let fault = with_nearest(fault, name, known);
+    (fault.near.is_some() || !spec.may_have(name)).then_some(fault)
 }
 
 /// `an `encoder` stage`
@@ -381,8 +380,9 @@ impl<'a> Walk<'a> {
         let stages = &self.point.stages;
         let Some(position) = stages.position(&reference.stage) else {
             let known = stages.keys().map(String::as_str).collect();
-            let fault = unknown(self.spec, &reference.stage, &known);
-            self.fault(reference, fault);
+            if let Some(fault) = unknown(self.spec, &reference.stage, &known) {
+                self.fault(reference, fault);
+            }
             return None;
         };
         let ((from, _), (name, block)) = (stages.at(from), stages.at(position));

@@ -19,7 +19,7 @@ pub(super) fn check_report(
         Shows::Weights(stage) => {
             let block = spec.points.first().and_then(|point| point.stages.get(&stage.stage));
             let fault = match block {
-                None => Some(unknown(&stage.stage)),
+                None => unknown(&stage.stage),
                 Some(block) if Wanted::LearnWeights.fits(block) => None,
                 Some(other) => {
                     let learns = Wanted::LearnWeights.text();
@@ -37,7 +37,7 @@ pub(super) fn check_report(
         Shows::Scores(scores) => {
             spec.points.iter().zip(scores).find_map(|(point, Score { stage, metric })| {
                 let fault = match point.stages.get(&stage.stage) {
-                    None => unknown(&stage.stage),
+                    None => unknown(&stage.stage)?,
                     Some(Block::Evaluate { action, .. }) => {
                         let names = Metric::ALL.map(Metric::name);
                         match Metric::ALL.into_iter().find(|known| known.name() == metric) {

@@ -19,7 +19,7 @@ pub(super) fn stages(
     for (target, at) in &spec.targets {
         let named = named(target, &spec.loops, known.iter().copied());
         if named.is_empty() {
-            diagnostics.push(spec.diagnose(at, unknown(spec, target, known)));
+            diagnostics.extend(unknown(spec, target, known).map(|fault| spec.diagnose(at, fault)));
         }
         if targets.is_empty() {
             found.extend(named);
@@ -28,7 +28,7 @@ pub(super) fn stages(
     for target in targets {
         let named = named(target, &spec.loops, known.iter().copied());
         if named.is_empty() {
-            diagnostics.push(unknown(spec, target, known));
+            diagnostics.extend(unknown(spec, target, known));
         }
         found.extend(named);
     }
@@ -49,10 +49,11 @@ fn named<'a>(word: &str, loops: &Loops, known: impl Iterator<Item = &'a str>) ->
     known.filter(|stage| means(stage)).map(str::to_owned).collect()
 }
 
-fn unknown(spec: &Spec, target: &str, known: &BTreeSet<&str>) -> Diagnostic {
-    if is_pattern(target) {
+fn unknown(spec: &Spec, target: &str, known: &BTreeSet<&str>) -> Option<Diagnostic> {
+    if is_pattern(target) && !spec.may_have(target) {
         let fault = Diagnostic::error(Code::UnknownStage, format!("no stage fits `{target}`"));
-        return fault.help("`*` stands for any letters and `?` for one; `tartan graph` shows the stages");
+        let help = "`*` stands for any letters and `?` for one; `tartan graph` shows the stages";
+        return Some(fault.help(help));
     }
     super::outline::unknown(spec, target, known)
 }

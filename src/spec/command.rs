@@ -82,7 +82,10 @@ fn run(
         }
         (None, None) => {
             if fields.faults.len() == before {
-                fields.missing("run", "the program and its words, such as `[python3, clean.py]`");
+                fields.missing_one(
+                    &["run", "shell"],
+                    "the program and its words, such as `[python3, clean.py]`",
+                );
             }
             vec![]
         }

@@ -90,10 +90,10 @@ impl<'a> Fields<'a> {
         (value != Node::Null).then_some((value, at))
     }
 
-    /// A field as it stands, for blocks whose insides are read as fields again.
+    /// A field as it stands, for blocks whose insides are read as fields again. Nothing where it is absent or null.
     pub(super) fn raw(&mut self, name: &'static str) -> Option<(&'a Node, At)> {
         self.known.push(name);
-        let (_, raw) = self.block.iter().find(|(key, _)| key == name)?;
+        let (_, raw) = self.block.iter().find(|(key, raw)| key == name && *raw != Node::Null)?;
         Some((raw, self.at.key(name)))
     }
 
@@ -126,10 +126,21 @@ impl<'a> Fields<'a> {
     /// Reports that a field is missing, unless it is there and wrong, or there under a name like its own, which is
     /// reported as unknown.
     pub(super) fn missing(&mut self, name: &'static str, what: &str) {
-        let here = self.at.key(name);
-        let is_wrong = self.faults.iter().any(|(at, _)| at.within(&here));
+        self.missing_one(&[name], what);
+    }
+
+    /// The same of fields of which one must be there, and the first is named.
+    pub(super) fn missing_one(&mut self, names: &[&'static str], what: &str) {
+        let is_wrong = names.iter().any(|name| {
+            let here = self.at.key(name);
+            self.faults.iter().any(|(at, _)| at.within(&here))
+        });
         let mut keys = self.block.iter().map(|(key, _)| key.as_str());
-        if !is_wrong && !keys.any(|key| !self.known.contains(&key) && nearest(key, [name]).is_some()) {
+        let is_near = |key: &str| nearest(key, names.iter().copied()).is_some();
+        if let [name, ..] = names
+            && !is_wrong
+            && !keys.any(|key| !self.known.contains(&key) && is_near(key))
+        {
             let fault = Diagnostic::error(Code::MissingField, format!("`{name}` is missing: {what}"));
             self.faults.push((self.at.on_key(), fault));
         }

@@ -19,8 +19,10 @@ const INDENT: usize = 2;
 /// The text, tidied. Fails where it is no YAML; never changes what it says.
 pub fn format(file: &Path, text: &str) -> Result<String, Vec<Diagnostic>> {
     let before = read(file, text)?;
-    let tidy = lay_out(text);
-    if read(file, &tidy).is_ok_and(|after| after == before) {
+    let says_the_same = |tidy: &String| read(file, tidy).is_ok_and(|after| after == before);
+    // In a text over several lines it may count how many blank lines there are, and how long they are.
+    let tidy = [Blank::One, Blank::All].into_iter().map(|kept| lay_out(text, kept)).find(says_the_same);
+    if let Some(tidy) = tidy {
         return Ok(tidy);
     }
     let fault = Diagnostic::error(
@@ -40,6 +42,15 @@ fn read(file: &Path, text: &str) -> Result<Node, Vec<Diagnostic>> {
     }
 }
 
+/// Which blank lines stay.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blank {
+    /// Of several one, and none of the spaces in it.
+    One,
+    /// All, and in texts their spaces.
+    All,
+}
+
 /// A block that is open at a line.
 #[derive(Clone, Copy)]
 struct Level {
@@ -49,20 +60,20 @@ struct Level {
     is_list: bool,
 }
 
-fn lay_out(text: &str) -> String {
+fn lay_out(text: &str, kept: Blank) -> String {
     let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let lines: Vec<&str> = text.lines().collect();
     let values: Vec<Option<(usize, usize)>> = lines.iter().map(|line| scan::value_column(line)).collect();
     let mut tidy = String::with_capacity(text.len());
     let mut levels: Vec<Level> = vec![];
     let mut scanner = Scanner::default();
-    let mut blank = false;
+    let mut blank = 0;
     for (at, line) in lines.iter().enumerate() {
         let mut out = String::new();
         match scanner.line(line) {
             Line::Verbatim => out.push_str(line),
             Line::Blank => {
-                blank = true;
+                blank += 1;
                 continue;
             }
             // Of a text over several lines, or of a list or block in brackets.
@@ -132,16 +143,17 @@ fn lay_out(text: &str) -> String {
                 let level = levels.iter().rev().find(|level| level.old == indent).copied();
                 let (old, content) = split(line);
                 let shift = level.map_or((0, 0), |level| (level.new, level.old));
-                if !content.is_empty() {
+                if !content.is_empty() || kept == Blank::All {
                     out.push_str(&" ".repeat((old + shift.0).saturating_sub(shift.1)));
                 }
                 out.push_str(content);
             }
         }
-        if blank && !tidy.is_empty() {
-            tidy.push_str(line_end);
+        if !tidy.is_empty() {
+            let count = if kept == Blank::All { blank } else { blank.min(1) };
+            tidy.push_str(&line_end.repeat(count));
         }
-        blank = false;
+        blank = 0;
         tidy.push_str(&out);
         tidy.push_str(line_end);
     }
@@ -194,6 +206,16 @@ mod tests {
         assert_eq!(tidy(text), expected);
         assert_eq!(tidy(expected), expected);
         assert_eq!(tidy("a:  1 # x\r\nb:   2\r\n"), "a: 1 # x\r\nb: 2\r\n");
+    }
+
+    #[test]
+    fn blank_lines_stay_where_they_count() {
+        assert_eq!(tidy("a:   one\n\n\n  two\n\n\nb: 1\n"), "a: one\n\n\n  two\n\n\nb: 1\n");
+        assert_eq!(
+            tidy("a: |\n    one\n      \n    two\nb:   1\n"),
+            "a: |\n    one\n      \n    two\nb: 1\n"
+        );
+        assert_eq!(tidy("a: |\n  one\n \n\n  two\n"), "a: |\n  one\n\n\n  two\n", "none of them counts");
     }
 
     #[test]

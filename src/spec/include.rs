@@ -23,20 +23,31 @@ const DEEPEST: usize = 16;
 /// What a file that is included may say.
 const PARTS: [&str; 6] = ["tartan", "include", "vars", "stages", "digests", "profiles"];
 
-/// Lays what `top` includes beneath it, and returns the layers of the profiles: those of included files first,
-/// the pipeline's own last.
-pub(super) fn lay_beneath(top: &mut Node, origins: &mut Origins, faults: &mut Vec<Diagnostic>) -> Vec<Layer> {
+/// What came of a pipeline's includes.
+pub(super) struct Included {
+    /// The layers of the profiles: those of included files first, the pipeline's own last.
+    pub(super) profiles: Vec<Layer>,
+    /// Whether a file could not be read, so that what it says is missing.
+    pub(super) lacks_parts: bool,
+}
+
+/// Lays what `top` includes beneath it.
+pub(super) fn lay_beneath(top: &mut Node, origins: &mut Origins, faults: &mut Vec<Diagnostic>) -> Included {
     let own = top.get("profiles").map(|node| layers(node, 0)).unwrap_or_default();
-    let Some(include) = top.get("include").cloned() else { return own };
+    let include = top.get("include").cloned();
+    let (Some(include), Node::Map(fields)) = (include, top) else {
+        return Included { profiles: own, lacks_parts: false };
+    };
     let main = origins.text(0).file().to_owned();
-    let mut reader = Reader { origins, faults, known: BTreeMap::new(), path: vec![(same(&main), main)] };
+    let path = vec![(same(&main), main)];
+    let mut reader = Reader { origins, faults, known: BTreeMap::new(), path, lacks_parts: false };
     let beneath = reader.included(&include, 0);
-    let Node::Map(fields) = top else { return own };
+    let lacks_parts = reader.lacks_parts;
     for (block, parts) in [("vars", &beneath.vars), ("stages", &beneath.stages)] {
         reader.lay(block, parts, fields);
     }
     lay_digests(&beneath.digests, fields, origins);
-    beneath.profiles.into_iter().chain(own).collect()
+    Included { profiles: beneath.profiles.into_iter().chain(own).collect(), lacks_parts }
 }
 
 /// A part of a file: where it stands, and what it is.
@@ -93,9 +104,16 @@ struct Reader<'a> {
     known: BTreeMap<PathBuf, Rc<Parts>>,
     /// The files on the way to this one: what each really is, and what it is called.
     path: Vec<(PathBuf, PathBuf)>,
+    lacks_parts: bool,
 }
 
 impl Reader<'_> {
+    /// A fault for which a file, or what it says, is left out.
+    fn left_out(&mut self, file: FileId, at: &At, fault: Diagnostic) {
+        self.lacks_parts = true;
+        self.fault(file, at, fault);
+    }
+
     fn fault(&mut self, file: FileId, at: &At, fault: Diagnostic) {
         let fault = self.origins.diagnose_in(file, at, fault);
         self.faults.push(fault);
@@ -116,14 +134,14 @@ impl Reader<'_> {
                     Code::WrongType,
                     format!("`include` is a path or a list of paths, not {}", item.what()),
                 );
-                self.fault(file, &at, fault);
+                self.left_out(file, &at, fault);
                 continue;
             };
             if name.contains("${") {
                 let fault = Diagnostic::error(Code::VariesOverSweep, "`include` takes no variables")
                     .note("what is included may say what the variables are")
                     .help("write the path itself");
-                self.fault(file, &at, fault);
+                self.left_out(file, &at, fault);
                 continue;
             }
             if let Some(other) = self.file(name, file, &at) {
@@ -145,7 +163,7 @@ impl Reader<'_> {
                 format!("these files include each other: {}", circle.join(" → ")),
             )
             .help("put what both need into a third file");
-            self.fault(from, at, fault);
+            self.left_out(from, at, fault);
             return None;
         }
         if let Some(known) = self.known.get(&is) {
@@ -159,7 +177,7 @@ impl Reader<'_> {
             None
         };
         if let Some(message) = too_much {
-            self.fault(
+            self.left_out(
                 from,
                 at,
                 Diagnostic::error(Code::TooManyIncludes, message)
@@ -169,19 +187,26 @@ impl Reader<'_> {
         }
         // What is no file, such as a pipe, may never end or never begin.
         if !path.is_file() {
-            let fault = absent(&path, self.origins.text(from).file());
-            self.fault(from, at, fault);
+            let fault = if path.is_dir() {
+                let fault = format!("`{}` is a folder, and files are included", path.display());
+                Diagnostic::error(Code::NotAFile, fault)
+                    .help("name the files in it that are meant, one by one")
+            } else {
+                absent(&path, self.origins.text(from).file())
+            };
+            self.left_out(from, at, fault);
             return None;
         }
         let text = match Text::read(&path) {
             Ok(text) => text,
             Err(fault) => {
-                self.fault(from, at, *fault);
+                self.left_out(from, at, *fault);
                 return None;
             }
         };
         let node = text.parse(self.faults);
         let file = self.origins.add(text);
+        self.lacks_parts |= node.is_none();
         let node = node?;
         self.path.push((is.clone(), path));
         let parts = Rc::new(self.parts(&node, file));
@@ -201,7 +226,7 @@ impl Reader<'_> {
                     format!("a file to include is a block of fields, not {}", other.what()),
                 )
                 .help("it holds `vars`, `stages`, `digests` and `profiles`, as a pipeline does");
-                self.fault(file, &At::top(), fault);
+                self.left_out(file, &At::top(), fault);
                 &[]
             }
         };

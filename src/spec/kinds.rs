@@ -99,8 +99,8 @@ fn encoder(mut fields: Fields, context: &Context) -> Option<Block> {
             None
         }
         (None, None) => {
-            fields.missing(
-                "from",
+            fields.missing_one(
+                &["from", "random"],
                 "a model's folder (config.json, model.safetensors, tokenizer.json), or `hf://org/name` on the hub",
             );
             None

@@ -38,11 +38,12 @@ pub(super) fn unroll(
             drafts.push(Draft { name: name.clone(), node: node.clone(), at });
             continue;
         };
-        let Some((_, given)) = block.iter().find(|(key, _)| key == "for") else {
-            drafts.push(Draft { name: name.clone(), node: node.clone(), at });
+        let body = Node::Map(block.iter().filter(|(key, _)| key != "for").cloned().collect());
+        let given = block.iter().find(|(key, node)| key == "for" && *node != Node::Null);
+        let Some((_, given)) = given else {
+            drafts.push(Draft { name: name.clone(), node: body, at });
             continue;
         };
-        let body = Node::Map(block.iter().filter(|(key, _)| key != "for").cloned().collect());
         let rounds = rounds(given, &body, &at.key("for"), all_vars, constants, faults);
         let mut names = vec![];
         for round in rounds {

@@ -64,6 +64,8 @@ pub struct Spec {
     pub loops: Loops,
     origins: Origins,
     is_overridden: bool,
+    /// Whether a file that it includes could not be read whole.
+    lacks_parts: bool,
 }
 
 /// What a command lays over a pipeline.
@@ -295,6 +297,13 @@ impl Spec {
     /// Whether the command line sets something, or a profile does.
     pub fn is_overridden(&self) -> bool {
         self.is_overridden
+    }
+
+    /// Whether a stage of this name may be among what could not be read: in a file to include, or of a loop whose
+    /// values have faults.
+    pub fn may_have(&self, stage: &str) -> bool {
+        let name = stage.split_once('@').map_or(stage, |(name, _)| name);
+        self.lacks_parts || self.loops.get(name).is_some_and(Vec::is_empty)
     }
 
     /// The place of what stands at `at`; none if it came from the command line.

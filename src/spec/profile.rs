@@ -65,6 +65,8 @@ fn lay(top: &mut Node, layer: &Layer, origins: &mut Origins, held: &mut Vec<Stri
         let swept = sweep::names(&Node::Map(swept.clone()));
         held.retain(|name| !swept.contains(name));
     }
+    let is_points = |name: &String| top.get("sweep").is_some_and(|swept| sweep::is_points(swept, name));
+    let points: Vec<String> = held.iter().filter(|name| is_points(name)).cloned().collect();
     let Node::Map(fields) = top else { return };
     let mut say = |at: &At, there: At| origins.say(at, layer.file, there);
     for block in BLOCKS {
@@ -79,7 +81,15 @@ fn lay(top: &mut Node, layer: &Layer, origins: &mut Origins, held: &mut Vec<Stri
                 }
             }
             (_, Node::Null) => {}
-            (under, over) => overlay(under, &at, over, &there, &mut say),
+            (under, over) => {
+                // What the points of a sweep are called is no variable of the pipeline until one is chosen.
+                if let (Node::Map(vars), "vars") = (&mut *under, block) {
+                    for name in points.iter().filter(|name| over.get(name).is_some()) {
+                        slot(vars, name);
+                    }
+                }
+                overlay(under, &at, over, &there, &mut say);
+            }
         }
     }
 }
@@ -148,7 +158,11 @@ impl Check<'_> {
             }
             match node {
                 Node::Map(fields) if block == "vars" => {
-                    self.within("variable", fields, self.top.get("vars"), &at);
+                    // It may choose one of the sweep's named points.
+                    let swept = self.top.get("sweep").unwrap_or(&Node::Null);
+                    let is_var = |(name, _): &&(String, Node)| !sweep::is_points(swept, name);
+                    let vars: Vec<(String, Node)> = fields.iter().filter(is_var).cloned().collect();
+                    self.within("variable", &vars, self.top.get("vars"), &at);
                 }
                 Node::Map(fields) if block == "stages" => self.stages(fields, &at),
                 // What it sweeps over is checked with the sweep, and names as they are here.

@@ -51,7 +51,9 @@ pub(super) fn read(file: &Path, text: Text, overrides: &Overrides) -> (Spec, Vec
     let Some(mut top) = parsed else { return (spec, diagnostics) };
 
     let origins = &mut spec.origins;
-    let layers = include::lay_beneath(&mut top, origins, &mut diagnostics);
+    let include::Included { profiles: layers, lacks_parts } =
+        include::lay_beneath(&mut top, origins, &mut diagnostics);
+    spec.lacks_parts = lacks_parts;
     let mut settings = vec![];
     for words in &overrides.sets {
         match set::parse(words) {
@@ -81,9 +83,14 @@ pub(super) fn read(file: &Path, text: Text, overrides: &Overrides) -> (Spec, Vec
         }
         diagnostic
     }));
+    if spec.lacks_parts {
+        // What names something that could not be read is no fault of its own.
+        let absent = [Code::UnknownVariable, Code::UnknownVariableField, Code::UnknownStage];
+        diagnostics.retain(|fault| !absent.contains(&fault.code) || fault.near.is_some());
+    }
     // A slip in its one use leaves a variable without any, and is told of itself.
     let slips = [Code::UnknownVariable, Code::MalformedVariable, Code::CircularVariables];
-    if diagnostics.iter().any(|fault| slips.contains(&fault.code)) {
+    if spec.lacks_parts || diagnostics.iter().any(|fault| slips.contains(&fault.code)) {
         diagnostics.retain(|fault| fault.code != Code::UnusedVariable);
     }
     (spec, diagnostics)
@@ -139,7 +146,7 @@ impl Spec {
         let constants = Constants::new(&raw_vars, &sweep.varied);
 
         let stages = block_of(&mut fields, "stages").unwrap_or_default();
-        if stages.is_empty() {
+        if stages.is_empty() && !self.lacks_parts {
             fields.missing("stages", "a pipeline has at least one stage");
         }
         for (name, _) in stages.iter().filter(|(name, _)| !loops::is_plain(name)) {
@@ -191,7 +198,6 @@ impl Spec {
 fn block_of(fields: &mut Fields, name: &'static str) -> Option<Vec<(String, Node)>> {
     match fields.raw(name)? {
         (Node::Map(block), _) => Some(block.clone()),
-        (Node::Null, _) => None,
         (other, at) => {
             let fault = Diagnostic::error(
                 Code::WrongType,

@@ -19,7 +19,22 @@ pub(super) fn parse(words: &str) -> Result<Setting<'_>, Box<Diagnostic>> {
         let fault = said(Code::BadSet, words, "`--set` wants NAME=VALUE".to_owned());
         return Err(Box::new(fault.help("such as `--set seed=3`")));
     };
-    let value = parse_value(value).unwrap_or_else(|| Node::Text(value.to_owned()));
+    if value.trim().is_empty() {
+        let fault = said(Code::BadSet, words, format!("`--set {name}=` gives no value"));
+        let help = format!("write `--set {name}=null` for nothing, `--set '{name}=\"\"'` for an empty text");
+        return Err(Box::new(fault.help(help)));
+    }
+    let value = match parse_value(value) {
+        Some(value) => value,
+        None if value.trim_start().starts_with(['[', '{', '"', '\'']) => {
+            let fault = said(Code::BadSet, words, format!("`{value}` is no YAML"));
+            let help = format!(
+                "close its brackets and quotes; the shell takes away quotes of its own: `--set '{name}=[a, \"b c\"]'`"
+            );
+            return Err(Box::new(fault.help(help)));
+        }
+        None => Node::Text(value.to_owned()),
+    };
     Ok(Setting { words, path: name.split('.').collect(), value })
 }
 
@@ -29,7 +44,7 @@ pub(super) fn apply(top: &mut Node, setting: Setting, origins: &mut Origins) -> 
     let Setting { words, path, value } = setting;
     let is_top = top.get(path[0]).is_some() && path.len() > 1;
     let is_axis =
-        !is_top && path.len() == 1 && top.get("sweep").is_some_and(|swept| is_points(swept, path[0]));
+        !is_top && path.len() == 1 && top.get("sweep").is_some_and(|swept| sweep::is_points(swept, path[0]));
     let steps: Vec<&str> = if is_top { path } else { std::iter::once("vars").chain(path).collect() };
     let (mut node, mut at) = (top, At::top());
     for (depth, step) in steps.iter().enumerate() {
@@ -66,13 +81,6 @@ pub(super) fn apply(top: &mut Node, setting: Setting, origins: &mut Origins) -> 
     *node = value;
     origins.command(&at, words);
     Ok(at)
-}
-
-/// Whether points of the sweep are called so.
-fn is_points(swept: &Node, name: &str) -> bool {
-    let Node::Map(block) = swept else { return false };
-    let is_assigned = sweep::assigned(block, &At::top()).iter().any(|(assigned, _)| assigned == name);
-    !is_assigned && sweep::names(swept).iter().any(|varied| varied == name)
 }
 
 /// `around` has no `step`.

@@ -13,7 +13,7 @@ use super::values::{Constants, MOST, Seen};
 use super::yaml::{At, Node};
 use crate::diag::{Code, Diagnostic};
 
-pub(super) use read::{assigned, names};
+pub(super) use read::{assigned, is_points, names};
 
 /// What a sweep comes to.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ pub(super) static COMMAND: Block = Block {
     fields: &[&[
         Field::optional(
             "run",
-            Type::List(&Type::Scalar),
+            Type::NotEmpty(&Type::List(&Type::Scalar)),
             "The program and its words. Nothing is expanded in them.",
         ),
         Field::optional("shell", Type::Text, "A line for `sh -e`, in place of `run`."),

@@ -102,6 +102,8 @@ pub enum Type {
     List(&'static Type),
     /// One of these, or a list of them.
     Several(&'static Type),
+    /// Of a list or a block of these, one that holds something.
+    NotEmpty(&'static Type),
     /// A block of fields.
     Block(&'static Block),
     /// A block whose keys the user names, each over one of these; what a key is called.
@@ -169,7 +171,7 @@ impl Type {
     fn blocks(&self) -> Vec<&'static Block> {
         match self {
             Self::Block(block) => vec![block],
-            Self::List(of) | Self::Several(of) | Self::Each(_, of) => of.blocks(),
+            Self::List(of) | Self::Several(of) | Self::NotEmpty(of) | Self::Each(_, of) => of.blocks(),
             Self::Any(types) => types.iter().flat_map(Self::blocks).collect(),
             _ => vec![],
         }

@@ -94,7 +94,7 @@ fn meaning(field: &Field) -> String {
 fn words(of: &Type) -> Vec<(&'static str, &'static str)> {
     match of {
         Type::Word(words) => words.to_vec(),
-        Type::Several(of) | Type::List(of) => words(of),
+        Type::Several(of) | Type::List(of) | Type::NotEmpty(of) => words(of),
         Type::Any(types) => types.iter().flat_map(words).collect(),
         _ => vec![],
     }
@@ -123,6 +123,7 @@ fn type_in_words(of: &Type) -> String {
         Type::Anything => "anything".to_owned(),
         Type::List(of) => format!("list of: {}", type_in_words(of)),
         Type::Several(of) => format!("{}; or a list of such", type_in_words(of)),
+        Type::NotEmpty(of) => type_in_words(of),
         Type::Block(block) if block.example.is_empty() => {
             format!("[block](#{})", block.name.replace(' ', "-"))
         }

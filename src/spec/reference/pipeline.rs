@@ -69,7 +69,7 @@ pub(super) static STAGE: Block = Block {
     fields: &[&[
         Field::optional(
             "for",
-            Type::Each("VAR", &Type::Any(ROUNDS)),
+            Type::NotEmpty(&Type::Each("VAR", &Type::Any(ROUNDS))),
             "Makes a stage for each value, `NAME@VALUE`; the bare name means all of them in a list. `${VAR}` is the value \
              inside the stage.",
         ),
@@ -101,11 +101,11 @@ const fn kind(name: &'static str, block: &'static Block) -> Field {
 }
 
 /// The values that a variable goes through.
-const VALUES: &[Type] = &[Type::List(&Type::Anything), Type::Block(&RANGE)];
+const VALUES: &[Type] = &[LISTED, Type::Block(&RANGE)];
+const LISTED: Type = Type::NotEmpty(&Type::List(&Type::Anything));
 /// The same of a loop, which may also go through the names of a block.
-const ROUNDS: &[Type] =
-    &[Type::List(&Type::Anything), Type::Block(&RANGE), Type::Each("NAME", &Type::Anything)];
-const AXIS: &[Type] = &[Type::List(&Type::Anything), Type::Block(&RANGE), Type::Block(&NAMED)];
+const ROUNDS: &[Type] = &[LISTED, Type::Block(&RANGE), Type::NotEmpty(&Type::Each("NAME", &Type::Anything))];
+const AXIS: &[Type] = &[LISTED, Type::Block(&RANGE), Type::Block(&NAMED)];
 const SETTINGS: Type = Type::Each("POINT", &Type::Each("VAR", &Type::Anything));
 
 static SWEEP: Block = Block {

@@ -19,7 +19,11 @@ pub(super) static REPORT: Block = Block {
         Field::optional("title", Type::Text, "What to call the table.").or_else("made from what it shows"),
         Field::optional("rows", Type::Several(&Type::Variable), "The variables whose values are rows."),
         Field::optional("columns", Type::Several(&Type::Variable), "The variables whose values are columns."),
-        Field::optional("over", Type::Variable, "The variable to average over: mean ± standard deviation."),
+        Field::optional(
+            "over",
+            Type::Several(&Type::Variable),
+            "The one variable to average over: mean ± standard deviation.",
+        ),
         Field::optional(
             "baseline",
             Type::Scalar,

@@ -71,8 +71,14 @@ fn of_field(field: &Field) -> Value {
         }
         of => {
             let mut any = alternatives(&of);
-            if !any.contains(&anything()) && !matches!(of, Type::Exactly(_)) {
-                any.push(json!({"type": "string", "pattern": r"\$\{"}));
+            if !any.contains(&anything()) {
+                if !matches!(of, Type::Exactly(_)) {
+                    any.push(variable());
+                }
+                // Nothing stands for a field that is absent.
+                if field.absent != Absent::Fault {
+                    any.push(json!({"type": "null"}));
+                }
             }
             either(any)
         }
@@ -116,10 +122,11 @@ fn alternatives(of: &Type) -> Vec<Value> {
         Type::Truth => vec![json!({"type": "boolean"})],
         Type::No => vec![json!({"const": false})],
         Type::Exactly(number) => vec![json!({"const": number})],
-        Type::Count(least) => vec![json!({"type": "integer", "minimum": least})],
+        Type::Count(least) => vec![json!({"type": "integer", "minimum": least, "maximum": i64::MAX})],
         Type::Number(range) => vec![number(*range)],
         Type::Numbers(count, range) => {
-            vec![json!({"type": "array", "items": number(*range), "minItems": count, "maxItems": count})]
+            let items = either(vec![number(*range), variable()]);
+            vec![json!({"type": "array", "items": items, "minItems": count, "maxItems": count})]
         }
         Type::Word(words) => words.iter().map(word).collect(),
         Type::Scalar => vec![json!({"type": ["string", "number", "boolean"]})],
@@ -128,6 +135,14 @@ fn alternatives(of: &Type) -> Vec<Value> {
         Type::Several(of) => {
             let list = json!({"type": "array", "items": item(of)});
             alternatives(of).into_iter().chain([list]).collect()
+        }
+        Type::NotEmpty(of) => {
+            let mut any = alternatives(of);
+            for schema in any.iter_mut().filter_map(Value::as_object_mut) {
+                schema.insert("minItems".into(), 1.into());
+                schema.insert("minProperties".into(), 1.into());
+            }
+            any
         }
         Type::Block(block) => vec![reference(block)],
         Type::Each(_, of) => vec![json!({"type": "object", "additionalProperties": item(of)})],
@@ -139,9 +154,14 @@ fn alternatives(of: &Type) -> Vec<Value> {
 fn item(of: &Type) -> Value {
     let mut any = alternatives(of);
     if !matches!(of, Type::Block(block) if block.name == "stage") && !any.contains(&anything()) {
-        any.push(json!({"type": "string", "pattern": r"\$\{"}));
+        any.push(variable());
     }
     Value::Object(either(any))
+}
+
+/// A text with a variable in it.
+fn variable() -> Value {
+    json!({"type": "string", "pattern": r"\$\{"})
 }
 
 fn anything() -> Value {

@@ -241,6 +241,7 @@ fn good(of: &Type) -> Vec<String> {
         Type::Several(of) => {
             good(of).iter().flat_map(|value| [value.clone(), format!("[{value}]")]).collect()
         }
+        Type::NotEmpty(of) => good(of),
         Type::Any(types) => types.iter().flat_map(good).collect(),
         Type::Each("OBJECTIVE", _) => texts(&["{t: 1}"]),
         Type::Form(..) | Type::Scalar | Type::Anything | Type::Block(_) | Type::Each(..) => vec![],
@@ -272,6 +273,7 @@ fn bad(of: &Type) -> Vec<String> {
         Type::Word(_) | Type::Form(..) => texts(&[BOGUS]),
         Type::Text | Type::Path | Type::Stage(_) => texts(&["[a]", "{a: b}"]),
         Type::List(_) | Type::Several(_) => texts(&["[[]]", "{a: b}"]),
+        Type::NotEmpty(of) => bad(of).into_iter().chain(texts(&["[]", "{}"])).collect(),
         Type::Any(_) => texts(&["[[]]"]),
     }
 }
@@ -328,6 +330,23 @@ fn an_absent_field_is_its_default() {
         assert_eq!(with(default).expect(&what), without, "{what}");
         let differs = good(&field.of).iter().any(|value| with(value).is_ok_and(|read| read != without));
         assert!(differs, "{what}: no other value changes anything");
+    }
+}
+
+#[test]
+fn nothing_stands_for_a_field_that_is_absent() {
+    let schema = reference::schema();
+    for (block, field) in fields().into_iter().filter(|(_, field)| field.absent != Absent::Fault) {
+        let in_rule = block.rules.iter().any(|rule| {
+            let (Rule::One(fields) | Rule::AtMostOne(fields) | Rule::Some(fields)) = rule;
+            fields.contains(&field.name)
+        });
+        if in_rule || context(block).fields.iter().any(|(name, _)| *name == field.name) {
+            continue;
+        }
+        let text = pipeline(context(block), &fields_with(block, field.name, "null"));
+        assert_eq!(read(&text), read(&pipeline(context(block), context(block).fields)), "{text}");
+        assert_eq!(fits::misfits(&schema, &json_of(&node(&text))), [""; 0], "{text}");
     }
 }
 

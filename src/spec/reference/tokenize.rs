@@ -31,7 +31,7 @@ pub(super) static TOKENIZE: Block = Block {
             .or_else("`label`, where the records have it"),
         Field::optional(
             "label_map",
-            Type::Each("LABEL", &Type::Anything),
+            Type::NotEmpty(&Type::Each("LABEL", &Type::Anything)),
             "What each label of the files becomes; a text whose label becomes `null` is left out. `*` stands for every label \
              that is not named.",
         )
@@ -49,7 +49,7 @@ pub(super) static TOKENIZE: Block = Block {
             Type::Any(&[
                 Type::Count(1),
                 Type::Number(Range::UpToOne),
-                Type::Form(r"^[0-9.]+([eE][-+]?[0-9]+)?x +\S", "`10x STAGE`"),
+                Type::Form(r"^ *[0-9.]+([eE][-+]?[0-9]+)? *x +\S", "`10x STAGE`"),
             ]),
             "How much of the train split to take, drawn from the seed: so many texts (`500`), a part of them (`0.1`), or \
              a multiple of the number of texts in another stage's train split (`10x task`). A smaller sample of the same \

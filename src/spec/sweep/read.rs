@@ -27,13 +27,13 @@ fn fields<'a>(block: &'a [(String, Node)], at: &At) -> Vec<Field<'a>> {
     for (name, node) in block {
         let at = at.key(name);
         match (name.as_str(), node) {
+            // A profile says so that a variable is not swept over.
+            (_, Node::Null) => {}
             ("exclude", _) => found.extend(items(node, &at).map(|(node, at)| Field::Exclude(node, at))),
             ("zip", _) => found.extend(items(node, &at).map(|(node, at)| Field::Zip(node, at))),
             ("points", _) => found.push(Field::Points(POINT, node, at)),
             (name, node) => match node.get("points") {
                 Some(points) => found.push(Field::Points(name, points, at.key("points"))),
-                // A profile says so that a variable is not swept over.
-                None if *node == Node::Null => {}
                 None => found.push(Field::Values(name, node, at)),
             },
         }
@@ -70,6 +70,13 @@ pub(in super::super) fn names(node: &Node) -> Vec<String> {
         _ => None,
     });
     axes.chain(assigned(block, &at).into_iter().map(|(name, _)| name)).collect()
+}
+
+/// Whether points of a `sweep` are called so, and no variable that it sets.
+pub(in super::super) fn is_points(node: &Node, name: &str) -> bool {
+    let Node::Map(block) = node else { return false };
+    let is_assigned = assigned(block, &At::top()).iter().any(|(assigned, _)| assigned == name);
+    !is_assigned && names(node).iter().any(|varied| varied == name)
 }
 
 /// Reads the block.

@@ -295,6 +295,14 @@ sweep: {size: {points: {small: {lr: 2}, large: {lr: 3}}}}
         print(&diagnostics)
     );
     assert_eq!(folder.sound(&[], &["size=small"]).fixed, ["size"]);
+    // A profile chooses a point as `--set` does.
+    let profiled = one(&format!("{text}profiles: {{tiny: {{vars: {{size: small}}}}}}\n"));
+    let chosen = profiled.sound(&["tiny"], &[]);
+    let names: Vec<String> = (0..chosen.points.len()).map(|point| chosen.point_name(point)).collect();
+    assert_eq!(names, [""; 1], "{names:?}");
+    assert_eq!(profiled.sound(&["tiny"], &["size=large"]).points.len(), 1, "the command line wins");
+    let slip = one(&format!("{text}profiles: {{tiny: {{vars: {{size: smal}}}}}}\n")).says(&["tiny"], &[]);
+    assert!(slip.contains("did you mean `small`?") && slip.contains("p.yaml:6:32"), "{slip}");
     for (set, part) in [
         ("names.2=c", "`vars.names` has no item `2`"),
         ("deep.z=1", "`vars.deep` has no `z`"),

@@ -47,6 +47,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
             }),
             "minItems" => value.as_array().is_none_or(|items| items.len() as f64 >= number(rule)),
             "maxItems" => value.as_array().is_none_or(|items| items.len() as f64 <= number(rule)),
+            "minProperties" => value.as_object().is_none_or(|fields| fields.len() as f64 >= number(rule)),
             "items" => {
                 for (i, item) in value.as_array().into_iter().flatten().enumerate() {
                     check(root, rule, item, &format!("{at}/{i}"), found);
@@ -86,6 +87,7 @@ fn is(value: &Value, of: &Value) -> bool {
         "object" => value.is_object(),
         "array" => value.is_array(),
         "string" => value.is_string(),
+        "null" => value.is_null(),
         "boolean" => value.is_boolean(),
         "number" => value.is_number(),
         "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
