@@ -1,10 +1,11 @@
 //! Asking a run to stop: a flag that signals set and the loop reads.
 
+use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// A shared wish to stop. Clones are one wish.
@@ -23,11 +24,14 @@ impl Stop {
         Self::default()
     }
 
-    /// A wish that SIGINT (Ctrl-C) and SIGTERM set from now on, in place of ending the process. The
-    /// second SIGINT makes it urgent.
+    /// A wish that SIGINT (Ctrl-C), SIGTERM, and SIGHUP (the terminal is gone) set from now on, in place of
+    /// ending the process. The second SIGINT makes it urgent. Under `nohup`, SIGHUP stays without effect.
     pub fn install() -> io::Result<Self> {
         let stop = Self::new();
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        if !is_ignored(SIGHUP) {
+            signals.add_signal(SIGHUP)?;
+        }
         let flags = stop.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
@@ -60,4 +64,12 @@ impl Stop {
     pub fn urgent(&self) -> bool {
         self.0.urgent.load(Ordering::SeqCst)
     }
+}
+
+/// Whether this process was started with a signal ignored, as far as the system tells.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -43,7 +43,8 @@ fn an_interrupt_keeps_what_was_trained() {
     let mut run = world.start("e.jsonl");
     wait_for(&world, "e.jsonl", "\"phase\":\"train\"");
     std::thread::sleep(Duration::from_millis(300));
-    signal(run.id(), "INT");
+    // As when the terminal goes away.
+    signal(run.id(), "HUP");
     assert_eq!(run.wait().expect("a run").code(), Some(130));
     world.run(&[]).code(0).says("goes on after step");
 }
