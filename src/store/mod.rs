@@ -20,7 +20,7 @@
 //! process may be killed at any moment: what it leaves is a record and all its objects, or no record.
 //! Permissions are a courtesy; what is read is verified.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -222,11 +222,21 @@ impl Store {
 
 /// Makes a folder, if need be, so that it outlives a crash.
 fn create_dir(path: &Path) -> Result<()> {
-    match fs::create_dir(path) {
-        Ok(()) => path.parent().map_or(Ok(()), sync_dir),
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(e) => Err(at("create", path)(e)),
+    create_dirs([path])
+}
+
+/// Creates folders, each where its parent is there, and syncs a parent once.
+fn create_dirs(paths: impl IntoIterator<Item: AsRef<Path>>) -> Result<()> {
+    let mut parents = BTreeSet::new();
+    for path in paths {
+        let path = path.as_ref();
+        match fs::create_dir(path) {
+            Ok(()) => parents.extend(path.parent().map(Path::to_owned)),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            Err(e) => return Err(at("create", path)(e)),
+        }
     }
+    parents.iter().try_for_each(|parent| sync_dir(parent))
 }
 
 /// Makes the names in a folder outlive a crash.

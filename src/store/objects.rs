@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use rayon::prelude::*;
 
 use super::error::{Result, at};
-use super::{OBJECTS, Output, QUARANTINE, Store, StoreError, create_dir, found, sync_dir};
+use super::{OBJECTS, Output, QUARANTINE, Store, StoreError, create_dirs, found, sync_dir};
 use crate::digest::Digest;
 
 /// Bytes read at a time.
@@ -118,21 +118,21 @@ impl Store {
 
     /// Moves settled files into the objects. The caller holds the store's lock.
     pub(super) fn adopt(&self, folder: &Path, outputs: &BTreeMap<String, Output>) -> Result<()> {
-        let mut shards = BTreeSet::new();
+        let shards = outputs.values().map(|output| self.shard(OBJECTS, &output.digest));
+        let shards: BTreeSet<PathBuf> = shards.collect();
+        create_dirs(&shards)?;
         for (name, output) in outputs {
             let from = folder.join(name);
-            let shard = self.shard(OBJECTS, &output.digest);
-            create_dir(&shard)?;
             if self.is_sound(output)? {
                 fs::remove_file(&from).map_err(at("remove", &from))?;
             } else {
                 let to = self.object(&output.digest);
                 fs::rename(&from, &to).map_err(at("move a file to", &to))?;
             }
-            // Of an object that was there too: its maker may not have come to this yet.
-            shards.insert(shard);
         }
-        shards.iter().try_for_each(|shard| sync_dir(shard))
+        // Of objects that were there too: their maker may not have come to this yet. Side by side, since the file
+        // system syncs several at about the price of one.
+        shards.into_par_iter().try_for_each(|shard| sync_dir(&shard))
     }
 
     /// Whether the object is there and its bytes are right.
