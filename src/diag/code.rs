@@ -142,7 +142,7 @@ codes! {
     UnknownLabels = "T0612": "labels that train lacks",
     SharedTexts = "T0613": "texts that two splits share",
     NoLabels = "T0614": "a split without labels",
-    BadParts = "T0615": "parts that leave nothing for train",
+    BadParts = "T0615": "parts that the train split's files cannot give",
     CutTexts = "T0616": "texts that are cut",
     SampleTooLarge = "T0617": "a sample of more than there is",
     BrokenTexts = "T0618": "a file that is not what its format says",

@@ -167,25 +167,36 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{severity}[{}]: {}", self.code, self.message)?;
+        write!(f, "{severity}[{}]: {}", self.code, printable(&self.message))?;
         let mut indent = 1;
         if let Some(place) = &self.place {
             let line = place.line.to_string();
             indent = line.len();
             let gutter = " ".repeat(indent);
-            write!(f, "\n{gutter}--> {}:{}:{}", place.file.display(), place.line, place.column)?;
+            write!(
+                f,
+                "\n{gutter}--> {}:{}:{}",
+                printable(&place.file.to_string_lossy()),
+                place.line,
+                place.column
+            )?;
             let (source, caret) = excerpt(place);
             write!(f, "\n{gutter} |\n{line} | {source}\n{gutter} | {caret}")?;
         }
         let gutter = " ".repeat(indent);
         for note in &self.notes {
-            write!(f, "\n{gutter} = note: {note}")?;
+            write!(f, "\n{gutter} = note: {}", printable(note))?;
         }
         if let Some(help) = &self.help {
-            write!(f, "\n{gutter} = help: {help}")?;
+            write!(f, "\n{gutter} = help: {}", printable(help))?;
         }
         Ok(())
     }
+}
+
+/// A text without what would move the cursor, or change the terminal's colours; lines and tabs stay.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{FFFD}' } else { c }).collect()
 }
 
 /// The most of a line that is shown, in characters, and how much of that stands before the caret.
@@ -194,9 +205,7 @@ const BEFORE: usize = 80;
 
 /// The source line, or of a long one what is around the place, and under it the caret.
 fn excerpt(place: &Place) -> (String, String) {
-    // What would move the cursor, or the terminal's colours, shows as a mark.
-    let shown = |c: char| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c };
-    let mut source: Vec<char> = place.source.chars().map(shown).collect();
+    let mut source: Vec<char> = printable(&place.source).chars().collect();
     hide_secrets(&mut source);
     let column = place.column.saturating_sub(1).min(source.len());
     let from = if source.len() <= WIDEST { 0 } else { column.saturating_sub(BEFORE) };

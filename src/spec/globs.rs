@@ -108,7 +108,9 @@ impl<'s> Search<'s> {
         let folder = self.folder;
         let fits = |path: &PathBuf| {
             let path = folder.join(path);
-            if is_last { path.is_file() } else { path.is_dir() }
+            // A link that leads nowhere is a file that is missing, not one that is not meant.
+            let is_broken = || path.is_symlink() && !path.exists();
+            if is_last { path.is_file() || is_broken() } else { path.is_dir() }
         };
         if !is_pattern(part) {
             next.extend(Some(base.join(part)).filter(fits));

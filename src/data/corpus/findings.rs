@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::choice::Choice;
-use super::survey::{Shared, Survey};
+use super::survey::{OWN, Shared, Survey};
 use super::{CorpusError, Inputs, Stats, TRAIN};
-use crate::action::Tokenize;
+use crate::action::{Part, Tokenize};
 use crate::data::source::SourceError;
 use crate::diag::Code;
 use crate::event::Finding;
@@ -78,6 +78,7 @@ pub(super) fn of_texts(params: &Tokenize, inputs: &Inputs, survey: &Survey, choi
             findings.push(Finding { help: Some(help), ..of_split(Code::SharedTexts, split, message) });
         }
     }
+    findings.extend(of_parts(params, choice));
     match choice.sampled {
         Some((wanted, all)) if wanted > all => {
             let train = inputs.sources.iter().find(|source| source.split == TRAIN);
@@ -90,6 +91,28 @@ pub(super) fn of_texts(params: &Tokenize, inputs: &Inputs, survey: &Survey, choi
             findings.push(of_field(Code::SampleTooLarge, "sample", message));
         }
         _ => {}
+    }
+    findings
+}
+
+/// Parts that are asked for by their count and get less.
+fn of_parts(params: &Tokenize, choice: &Choice) -> Vec<Finding> {
+    let mut findings = vec![];
+    for (splits, fates) in choice.targets.iter().zip(&choice.fates) {
+        for (place, split) in splits.iter().enumerate() {
+            let Some(Part::Count(wanted)) = params.parts.get(split) else { continue };
+            let got =
+                fates.iter().filter(|fate| usize::from(**fate) == usize::from(OWN) + place).count() as u64;
+            if got >= *wanted {
+                continue;
+            }
+            let message = format!(
+                "split `{split}` gets {got} of the {wanted} texts that are asked for: train keeps a text of each label, \
+                 and equal texts stay together"
+            );
+            let help = "ask for fewer, or let labels fall as they may: `stratify: false`".to_owned();
+            findings.push(Finding { help: Some(help), ..of_split(Code::BadParts, split, message) });
+        }
     }
     findings
 }

@@ -381,6 +381,13 @@ fn train_keeps_a_text_of_every_label() {
     let corpus = divided(&records, parts(Part::Fraction(0.45), Part::Fraction(0.45))).expect("corpus");
     assert_eq!(corpus.stats["train"].labels.len(), 4);
     assert_eq!(messages(&corpus), [""; 0]);
+
+    let corpus = divided(&records[..5], parts(Part::Count(3), Part::Count(1))).expect("corpus");
+    assert_eq!(corpus.sizes()["dev"], 1);
+    let told = "split `dev` gets 1 of the 3 texts that are asked for: train keeps a text of each label, and equal texts \
+                stay together";
+    assert_eq!(messages(&corpus), [told]);
+    assert_eq!(corpus.findings[0].field, ["splits", "dev"]);
 }
 
 proptest! {

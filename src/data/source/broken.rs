@@ -111,6 +111,11 @@ impl SourceError {
             Self::Broken(_) => {
                 Some("`text` and `label` name the fields; a file of plain lines ends in `.txt`".to_owned())
             }
+            Self::Fault { file, fault: Fault::Parquet(_) }
+                if file.ends_with(".gz") || file.ends_with(".zst") =>
+            {
+                Some("unpack it: Parquet packs its columns itself".to_owned())
+            }
             Self::Fault { fault, .. } => fault.help(),
             Self::Unpack { .. } => Some("bring the file here anew".to_owned()),
             Self::Changed { .. } => Some("run the pipeline again".to_owned()),
@@ -137,6 +142,9 @@ impl Fault {
                 Some("if a quote means nothing in this file, say `quotes: false`".to_owned())
             }
             Self::Header(_) => Some("write the names of the columns into the first row".to_owned()),
+            Self::Parquet(why) if why.contains("feature") => {
+                Some("write it with another compression, such as zstd".to_owned())
+            }
             Self::Long { .. } | Self::Parquet(_) => None,
         }
     }

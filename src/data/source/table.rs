@@ -147,7 +147,9 @@ impl Columns {
             texts.push(find(wanted)?.ok_or_else(|| missing(wanted))?);
         }
         let label = find(fields.label)?;
-        if label.is_none() && fields.label_is_named {
+        // A blank beside its name would leave every text without a label, and nobody told.
+        let is_like = |name: &String| name.trim() == fields.label;
+        if label.is_none() && (fields.label_is_named || names.iter().any(is_like)) {
             return Err(missing(fields.label));
         }
         Ok(Self { texts, label, all: names.len() })

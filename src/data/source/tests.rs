@@ -243,6 +243,12 @@ fn a_table_that_cannot_be_read_says_why() {
         "did you mean `clas`?",
     );
     csv(
+        b"text, label\na,b\n",
+        &Tokenize::default(),
+        "`data/train.csv` has no column `label`; its columns are `text`, ` label`",
+        "did you mean ` label`?",
+    );
+    csv(
         b"I like it,1\nnot,0\n",
         &Tokenize::default(),
         "`data/train.csv` has no column `text`; its columns are `I like it`, `1`",
@@ -353,6 +359,8 @@ fn parquet_of_every_kind_of_column() {
     for compression in [
         Compression::UNCOMPRESSED,
         Compression::SNAPPY,
+        Compression::LZ4,
+        Compression::LZ4_RAW,
         Compression::ZSTD(ZstdLevel::default()),
         Compression::GZIP(GzipLevel::default()),
     ] {
