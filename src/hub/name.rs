@@ -20,7 +20,9 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{SCHEME}{}", self.repo)?;
         if self.revision != MAIN {
-            write!(f, "@{}", self.revision)?;
+            let is_of_hub = ["refs/pr/", "refs/convert/"].iter().any(|refs| self.revision.starts_with(refs));
+            let revision = if is_of_hub { self.revision.clone() } else { self.revision.replace('/', "%2F") };
+            write!(f, "@{revision}")?;
         }
         if !self.path.is_empty() {
             write!(f, "/{}", self.path)?;
@@ -89,6 +91,12 @@ pub fn parse(text: &str) -> Result<Name, BadName> {
     if let Some(odd) = path.iter().find(|part| !is_file_name(part)) {
         return Err(wrong(format!("`{odd}` is no part of a path in `{text}`")));
     }
+    if let Some(pattern) = path.iter().find(|part| part.contains(['*', '?'])) {
+        let message = format!("`{pattern}` is a pattern, and files of the hub are named one by one");
+        let help =
+            format!("write a list of them; they are shown at the repository's page, under `tree/{revision}`");
+        return Err(BadName { message, help });
+    }
     Ok(Name { repo: Repo { is_data: kind == "datasets", id }, revision, path: path.join("/") })
 }
 
@@ -137,9 +145,18 @@ mod tests {
                 "{text}"
             );
             // As it was written, but for what may be left out.
-            let plain = text.replace("hf://models/", SCHEME).replace("%2F", "/");
+            let plain = text.replace("hf://models/", SCHEME);
             assert_eq!(name.to_string(), plain);
         }
+    }
+
+    #[test]
+    fn a_pattern_is_no_file() {
+        let bad = parse("hf://datasets/org/name/data/train-*.parquet").expect_err("a pattern");
+        assert!(
+            bad.message.contains("`train-*.parquet` is a pattern") && bad.help.contains("tree/main"),
+            "{bad}"
+        );
     }
 
     #[test]

@@ -116,11 +116,15 @@ fn is_program(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// What runs a script: the path that its first line names, or the name that `env` is to look up.
+/// What runs a script: the path that its first line names, or the name that `env` is to look up; a text that names none
+/// is run by `sh`.
 fn shebang(path: &Path) -> Option<String> {
     let mut head = vec![];
     // One that cannot be read cannot be hashed either, which is said there.
     File::open(path).and_then(|file| file.take(LONGEST_SHEBANG).read_to_end(&mut head)).ok()?;
+    if !head.starts_with(b"#!") && !head.contains(&0) {
+        return Some("sh".to_owned());
+    }
     let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(line);
     let mut words = line.split_whitespace();

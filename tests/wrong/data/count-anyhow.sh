@@ -1,0 +1,1 @@
+wc -l < train.jsonl > n.txt
