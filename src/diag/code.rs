@@ -51,7 +51,7 @@ codes! {
     SeveralDocuments = "T0009": "several documents in one file",
     EmptyFile = "T0010": "an empty pipeline",
     TooDeep = "T0011": "blocks nested too deep",
-    TooManyNodes = "T0012": "aliases that expand to too much",
+    TooManyNodes = "T0012": "aliases or variables that expand to too much",
     MergeKey = "T0013": "a merge key",
     NumberTooLarge = "T0014": "a whole number beyond 64 bits",
     NotFormatted = "T0015": "text that the formatter leaves as it is",

@@ -13,7 +13,7 @@ use super::fields::Faults;
 use super::loops::Draft;
 use super::vars::{self, Vars};
 use super::yaml::{At, Node};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// One point of a sweep.
 #[derive(Clone, Debug, Default)]
@@ -152,6 +152,9 @@ pub(super) fn read(
             blocks[positions[index]] = block.clone();
         }
         at_point(&values.vars, faults);
+        if faults.iter().any(|(_, fault)| fault.code == Code::TooManyNodes) {
+            break;
+        }
         let stages = Stages { names: names.clone(), blocks };
         points.push(Point { values: vec![], stages });
     }
@@ -200,7 +203,7 @@ impl<'a> Values<'a> {
         // Where one of them cannot be, its fault names those it waits for, and these may be others.
         let sound = own_faults.is_empty();
         if !sound {
-            vars.clear();
+            vars = Vars::new();
         }
         let fixed: BTreeSet<&str> =
             if sound { fixed().map(|(name, _)| name).collect() } else { BTreeSet::new() };

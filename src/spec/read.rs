@@ -83,6 +83,12 @@ pub(super) fn read(file: &Path, text: Text, overrides: &Overrides) -> (Spec, Vec
         }
         diagnostic
     }));
+    // Once it is too much, every variable after it is, or is unknown.
+    if let Some(first) = diagnostics.iter().position(|fault| fault.code == Code::TooManyNodes) {
+        let first = diagnostics[first].clone();
+        diagnostics.retain(|fault| !matches!(fault.code, Code::TooManyNodes | Code::UnknownVariable));
+        diagnostics.push(first);
+    }
     if spec.lacks_parts {
         // What names something that could not be read is no fault of its own.
         let absent = [Code::UnknownVariable, Code::UnknownVariableField, Code::UnknownStage];

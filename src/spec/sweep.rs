@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use super::fields::{Faults, list, number};
 use super::values::{Constants, MOST, Seen};
+use super::vars;
 use super::yaml::{At, Node};
 use crate::diag::{Code, Diagnostic};
 
@@ -69,6 +70,9 @@ pub(super) struct Given<'a> {
     pub(super) narrowed: bool,
 }
 
+/// The most that the points may come to, in bytes.
+const MOST_BYTES: usize = 64 << 20;
+
 /// An axis: in each of its rows it sets the same or other variables; its columns are set in all.
 #[derive(Clone, Debug)]
 struct Axis {
@@ -92,6 +96,18 @@ pub(super) fn read(node: &Node, at: &At, given: &Given, faults: &mut Faults) -> 
         hold(&mut axes, name, given.vars, faults);
     }
     let count = axes.iter().try_fold(1_usize, |n, axis| n.checked_mul(axis.rows.len()));
+    let largest = |axis: &Axis| {
+        let size = |row: &Vec<(String, Node)>| row.iter().map(|(_, value)| vars::size(value, MOST_BYTES)).sum();
+        axis.rows.iter().map(size).max().unwrap_or(0)
+    };
+    let bytes = axes.iter().map(largest).fold(0, usize::saturating_add).saturating_mul(count.unwrap_or(1));
+    if bytes > MOST_BYTES && count.is_some_and(|count| count <= MOST) {
+        let fault = format!("the points of the sweep come to more than {} MiB", MOST_BYTES >> 20);
+        let fault = Diagnostic::error(Code::TooManyNodes, fault)
+            .help("sweep over names, and look up what is large by them: `${sizes.${size}}`");
+        faults.push((at.on_key(), fault));
+        axes.clear();
+    }
     if count.is_none_or(|count| count > MOST) {
         let fault = Diagnostic::error(Code::TooManyPoints, format!("the sweep has more than {MOST} points"))
             .help("sweep over fewer variables or values at a time");

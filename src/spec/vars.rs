@@ -4,14 +4,91 @@
 //! longer text the variable must be a scalar. A name may be built from variables: `${metrics.${task}}`.
 //! `$${` stands for a plain `${`.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
 use super::fields::list;
 use super::yaml::Node;
 use crate::diag::{Code, Diagnostic};
 
+/// The most that variables may make of a pipeline, in bytes as [`size`] counts them: a short text can double itself
+/// with each variable that names another twice.
+const MOST: usize = 64 << 20;
+/// What a replacement may come to without being counted.
+const SMALL: usize = 256;
+
 /// Names and their values, every `${…}` in them replaced already.
-pub(super) type Vars = BTreeMap<String, Node>;
+#[derive(Clone, Debug, Default)]
+pub(super) struct Vars {
+    values: BTreeMap<String, Node>,
+    /// How much has been made of them.
+    made: Cell<usize>,
+}
+
+impl Vars {
+    /// None.
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts a replacement of so many bytes; fails where it would be too much.
+    fn make(&self, bytes: usize, text: &str) -> Result<(), Box<Diagnostic>> {
+        self.made.set(self.made.get().saturating_add(bytes.saturating_sub(SMALL)));
+        if self.made.get() <= MOST {
+            return Ok(());
+        }
+        let fault = Diagnostic::error(
+            Code::TooManyNodes,
+            format!("`{}` expands to too much: variables have made {} MiB", shortened(text), MOST >> 20),
+        );
+        Err(Box::new(fault.help("name fewer large values, and those less often")))
+    }
+}
+
+impl Deref for Vars {
+    type Target = BTreeMap<String, Node>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.values
+    }
+}
+
+impl DerefMut for Vars {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.values
+    }
+}
+
+/// About how much memory a value takes, in bytes; counted no further than `most`.
+pub(super) fn size(node: &Node, most: usize) -> usize {
+    let mut sum = 64;
+    match node {
+        Node::Text(text) => sum += text.len(),
+        Node::List(items) => {
+            for item in items {
+                if sum > most {
+                    break;
+                }
+                sum += size(item, most - sum);
+            }
+        }
+        Node::Map(fields) => {
+            for (name, value) in fields {
+                if sum > most {
+                    break;
+                }
+                sum += name.len() + size(value, most - sum);
+            }
+        }
+        Node::Null | Node::Bool(_) | Node::Int(_) | Node::Float(_) => {}
+    }
+    sum
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= 40 { text.to_owned() } else { text.chars().take(39).chain(['…']).collect() }
+}
 
 /// Replaces the variables in each other's values. A variable that cannot be is left out and reported
 /// under its name.
@@ -81,7 +158,9 @@ fn circles(waiting: &[(&str, &Node)]) -> Vec<(String, Diagnostic)> {
 pub(super) fn scalar(text: &str, vars: &Vars) -> Result<Node, Box<Diagnostic>> {
     let parts = split(text)?;
     if let [Part::Var(name)] = parts.as_slice() {
-        return lookup(name, vars).cloned();
+        let value = lookup(name, vars)?;
+        vars.make(size(value, MOST), text)?;
+        return Ok(value.clone());
     }
     let mut whole = String::new();
     for part in parts {
@@ -96,7 +175,11 @@ pub(super) fn scalar(text: &str, vars: &Vars) -> Result<Node, Box<Diagnostic>> {
                         Diagnostic::error(Code::BlockInText, fault).about(&name).help(help),
                     ));
                 }
-                node => whole.push_str(&node.brief()),
+                node => {
+                    let value = node.brief();
+                    vars.make(value.len(), text)?;
+                    whole.push_str(&value);
+                }
             },
         }
     }
