@@ -1,5 +1,7 @@
 //! Reading a block of fields: types, ranges, what is missing, what is unknown, each fault at its place.
 
+use std::borrow::Cow;
+
 use super::vars::{self, Vars};
 use super::yaml::{At, Node};
 use crate::diag::{Code, Diagnostic, nearest};
@@ -269,6 +271,14 @@ pub(super) fn replace(raw: &Node, vars: &Vars, at: &At, faults: &mut Faults) -> 
             fields.into_iter().collect::<Option<_>>().map(Node::Map)
         }
         other => Some(other.clone()),
+    }
+}
+
+/// A block that may stand as a variable alone: what it stands for.
+pub(super) fn block<'a>(raw: &'a Node, vars: &Vars, at: &At, faults: &mut Faults) -> Option<Cow<'a, Node>> {
+    match raw {
+        Node::Text(text) if text.contains("${") => replace(raw, vars, at, faults).map(Cow::Owned),
+        other => Some(Cow::Borrowed(other)),
     }
 }
 

@@ -3,7 +3,7 @@
 mod tokenize;
 
 use super::digests::Pins;
-use super::fields::{Faults, Fields, Range, list};
+use super::fields::{self, Faults, Fields, Range, list};
 use super::globs::Globs;
 use super::loops::Loops;
 use super::origin::Origins;
@@ -45,6 +45,7 @@ pub(super) fn read(
     context: &Context,
     faults: &mut Faults,
 ) -> Option<Block> {
+    let node = &*fields::block(node, vars, at, faults)?;
     let Node::Map(block) = node else {
         let fault = Diagnostic::error(
             Code::NotOneKind,
@@ -72,7 +73,8 @@ pub(super) fn read(
         return None;
     };
     let what = format!("`{name}`");
-    let fields = Fields::of(body, &what, at_kind, vars, faults)?;
+    let body = fields::block(body, vars, &at_kind, faults)?;
+    let fields = Fields::of(&body, &what, at_kind, vars, faults)?;
     match *name {
         "encoder" => encoder(fields, context),
         "tokenize" => tokenize::read(fields, context),
@@ -158,14 +160,16 @@ fn objective(mut fields: Fields, vars: &Vars) -> Option<Block> {
     let mlm = fields.raw("mlm");
     let block = match (classify, mlm) {
         (Some((node, at)), None) => {
-            let mut fields = Fields::of(node, "`classify`", at, vars, fields.faults)?;
+            let node = fields::block(node, vars, &at, fields.faults)?;
+            let mut fields = Fields::of(&node, "`classify`", at, vars, fields.faults)?;
             let data = required_ref(&mut fields, "data", "the tokenize stage with texts and labels");
             let dropout = fields.number("dropout", Range::BelowOne).unwrap_or(0.1);
             fields.finish("a `classify` block");
             data.map(|data| Block::Objective { data, action: action::Objective::Classify { dropout } })
         }
         (None, Some((node, at))) => {
-            let mut fields = Fields::of(node, "`mlm`", at, vars, fields.faults)?;
+            let node = fields::block(node, vars, &at, fields.faults)?;
+            let mut fields = Fields::of(&node, "`mlm`", at, vars, fields.faults)?;
             let data = required_ref(&mut fields, "data", "the tokenize stage with texts");
             let mask = fields.number("mask", Range::UpToOne).unwrap_or(0.15);
             fields.finish("an `mlm` block");

@@ -44,7 +44,15 @@ pub(super) fn unroll(
             drafts.push(Draft { name: name.clone(), node: body, at });
             continue;
         };
-        let rounds = rounds(given, &body, &at.key("for"), all_vars, constants, faults);
+        let at_for = at.key("for");
+        let given = match given {
+            Node::Text(text) if text.contains("${") => {
+                constants.replace(given, "what a loop goes through", &at_for, faults)
+            }
+            other => Some(other.clone()),
+        };
+        let rounds = given.map(|given| rounds(&given, &body, &at_for, all_vars, constants, faults));
+        let rounds = rounds.unwrap_or_default();
         let mut names = vec![];
         for round in rounds {
             let values: Vec<String> = round.iter().map(|(_, value)| value.brief()).collect();

@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use super::fields::{Faults, Fields};
+use super::fields::{Faults, Fields, block};
 use super::origin::Origins;
 use super::sweep::{self, Sweep};
 use super::values::Constants;
 use super::yaml::{At, Node, Text};
-use super::{
-    Overrides, Spec, digests, globs, include, kinds, loops, points, profile, report, set, unused, vars,
-};
+use super::{Overrides, Spec, digests, globs, include, kinds, loops, points, profile, report, set, unused};
 use crate::diag::{Code, Diagnostic};
 
 /// The version of the pipeline language.
@@ -113,8 +111,20 @@ pub(super) fn wrong_format(said: &Node) -> Diagnostic {
 
 impl Spec {
     fn fill(&mut self, top: &Node, changed: &Changed, faults: &mut Faults) {
-        let nothing = vars::Vars::new();
-        let Some(mut fields) = Fields::of(top, "a pipeline", At::top(), &nothing, faults) else { return };
+        let own_vars = match top.get("vars") {
+            Some(Node::Map(vars)) => vars.as_slice(),
+            _ => &[],
+        };
+        // A sweep may stand in a variable, which then is the same at every point.
+        let all = Constants::new(own_vars, &[]);
+        let at_sweep = At::top().key("sweep");
+        let swept = top.get("sweep").and_then(|node| block(node, &all.vars, &at_sweep, faults));
+        let names = swept.as_deref().map(sweep::names).unwrap_or_default();
+        let (held, varied): (Vec<String>, Vec<String>) =
+            names.iter().cloned().partition(|name| changed.holds(name));
+        let same = Constants::new(own_vars, &varied);
+        let before = faults.len();
+        let Some(mut fields) = Fields::of(top, "a pipeline", At::top(), &same.vars, faults) else { return };
         match fields.take("tartan") {
             Some((Node::Int(FORMAT), _)) => {}
             Some((other, at)) => fields.fault(at, wrong_format(&other)),
@@ -135,14 +145,12 @@ impl Spec {
         }
 
         let raw_vars = block_of(&mut fields, "vars").unwrap_or_default();
-        let swept = fields.raw("sweep");
-        let names = swept.as_ref().map(|(node, _)| sweep::names(node)).unwrap_or_default();
-        let held: Vec<String> = names.iter().filter(|name| changed.holds(name)).cloned().collect();
+        fields.raw("sweep");
         let narrowed = !held.is_empty() || !changed.profiles.is_empty();
         let sweep = match swept {
-            Some((node, at)) => {
+            Some(node) => {
                 let given = sweep::Given { vars: &raw_vars, held: &held, narrowed };
-                sweep::read(node, &at, &given, fields.faults)
+                sweep::read(&node, &at_sweep, &given, fields.faults)
             }
             None => Sweep::none(),
         };
@@ -177,6 +185,9 @@ impl Spec {
         };
         let mut reports = report::drafts(&mut fields, &context);
         fields.finish("a pipeline");
+        let is_own = |fault: &Diagnostic| own_vars.iter().any(|(name, _)| Some(name) == fault.word.as_ref());
+        let of_own = faults[before..].iter_mut().filter(|(_, fault)| is_own(fault));
+        of_own.for_each(|(_, fault)| same.tell_apart(fault));
 
         let values = sweep.assignments(&raw_vars);
         let of_points =
@@ -205,10 +216,13 @@ fn block_of(fields: &mut Fields, name: &'static str) -> Option<Vec<(String, Node
     match fields.raw(name)? {
         (Node::Map(block), _) => Some(block.clone()),
         (other, at) => {
-            let fault = Diagnostic::error(
+            let mut fault = Diagnostic::error(
                 Code::WrongType,
                 format!("`{name}` is a block of fields, not {}", other.what()),
             );
+            if matches!(other, Node::Text(text) if text.contains("${")) {
+                fault = fault.help("write the block itself: what variables there are depends on it");
+            }
             fields.fault(at, fault);
             None
         }

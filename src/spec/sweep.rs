@@ -97,7 +97,8 @@ pub(super) fn read(node: &Node, at: &At, given: &Given, faults: &mut Faults) -> 
     }
     let count = axes.iter().try_fold(1_usize, |n, axis| n.checked_mul(axis.rows.len()));
     let largest = |axis: &Axis| {
-        let size = |row: &Vec<(String, Node)>| row.iter().map(|(_, value)| vars::size(value, MOST_BYTES)).sum();
+        let size =
+            |row: &Vec<(String, Node)>| row.iter().map(|(_, value)| vars::size(value, MOST_BYTES)).sum();
         axis.rows.iter().map(size).max().unwrap_or(0)
     };
     let bytes = axes.iter().map(largest).fold(0, usize::saturating_add).saturating_mul(count.unwrap_or(1));

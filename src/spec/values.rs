@@ -34,6 +34,19 @@ impl Constants {
         self.varied.iter().any(|varied| varied == var)
     }
 
+    /// A fault about a variable that is unknown only because it varies over the sweep, told as that.
+    pub(super) fn tell_apart(&self, fault: &mut Diagnostic) {
+        if fault.code != Code::UnknownVariable {
+            return;
+        }
+        let Some(var) = fault.word.clone().filter(|word| self.varies(word)) else { return };
+        let told = Diagnostic::error(
+            Code::VariesOverSweep,
+            format!("`{var}` varies over the sweep, and this is the same at every point"),
+        );
+        *fault = told.about(&var).help("use a variable that the sweep does not change");
+    }
+
     /// A node with its variables replaced. That one of them varies over the sweep is a fault; `what` says of what.
     pub(super) fn replace(&self, node: &Node, what: &str, at: &At, faults: &mut Faults) -> Option<Node> {
         if let Some(var) = vars::mentions(node).into_iter().find(|name| self.varies(name)) {

@@ -1,7 +1,7 @@
 //! The table as a JSON Schema that editors complete and check from.
 //!
 //! Draft 7, the newest that the YAML language server knows whole. A block is an object that knows its
-//! fields; `${…}` may stand for any value but a stage and its block, which give the file its shape.
+//! fields; `${…}` may stand for any value but those that say what variables and stages there are.
 
 use serde_json::{Map, Value, json};
 
@@ -67,12 +67,12 @@ fn of_field(field: &Field) -> Value {
     let mut schema = match field.of {
         Type::Block(block) if kinds().any(|kind| std::ptr::eq(kind, block)) => {
             // Beside a reference nothing counts, so that it stands apart from the description.
-            object(json!({"allOf": [reference(block)]}))
+            object(json!({"anyOf": [reference(block), variable()]}))
         }
         of => {
             let mut any = alternatives(&of);
             if !any.contains(&anything()) {
-                if !matches!(of, Type::Exactly(_)) {
+                if !matches!(of, Type::Exactly(_)) && !is_laid(field) {
                     any.push(variable());
                 }
                 // Nothing stands for a field that is absent.
@@ -90,6 +90,12 @@ fn of_field(field: &Field) -> Value {
         schema.insert("default".into(), json_of(&default));
     }
     Value::Object(schema)
+}
+
+/// Whether a field of the pipeline is laid over others before any variable has a value.
+fn is_laid(field: &Field) -> bool {
+    let laid = ["include", "vars", "stages", "profiles"];
+    laid.contains(&field.name) && PIPELINE.fields().any(|of| std::ptr::eq(of, field))
 }
 
 /// What is said of a field where the cursor is on it.
@@ -153,7 +159,7 @@ fn alternatives(of: &Type) -> Vec<Value> {
 /// What stands in a list, or under a name of the user's.
 fn item(of: &Type) -> Value {
     let mut any = alternatives(of);
-    if !matches!(of, Type::Block(block) if block.name == "stage") && !any.contains(&anything()) {
+    if !any.contains(&anything()) {
         any.push(variable());
     }
     Value::Object(either(any))

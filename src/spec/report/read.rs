@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::fields::{Faults, Fields, list};
+use super::super::fields::{Faults, Fields, block, list};
 use super::super::sweep::Dimension;
 use super::super::values::Constants;
 use super::super::vars::{self, Vars};
@@ -37,15 +37,16 @@ pub(in crate::spec) struct Draft {
 /// Reads the `report` block: one table, or a list of them.
 pub(in crate::spec) fn drafts(fields: &mut Fields, context: &Context) -> Vec<Draft> {
     let Some((node, at)) = fields.raw("report") else { return vec![] };
-    let items: Vec<(&Node, At)> = match node {
+    let vars = &context.constants.vars;
+    let Some(node) = block(node, vars, &at, fields.faults) else { return vec![] };
+    let items: Vec<(&Node, At)> = match &*node {
         Node::List(items) => items.iter().enumerate().map(|(i, item)| (item, at.index(i))).collect(),
         other => vec![(other, at)],
     };
     let mut drafts: Vec<Draft> = vec![];
     for (item, at) in items {
-        let Some(fields) = Fields::of(item, "`report`", at, &context.constants.vars, fields.faults) else {
-            continue;
-        };
+        let Some(item) = block(item, vars, &at, fields.faults) else { continue };
+        let Some(fields) = Fields::of(&item, "`report`", at, vars, fields.faults) else { continue };
         drafts.extend(draft(fields, context));
     }
     for (i, draft) in drafts.iter().enumerate() {
@@ -193,7 +194,9 @@ fn constant(fields: &mut Fields, name: &'static str, context: &Context) -> Optio
 /// `figure: {bars: PATH}`
 fn figure(fields: &mut Fields, context: &Context, columns: &[(String, At)]) -> Option<FigureFile> {
     let (node, at) = fields.raw("figure")?;
-    let mut inner = Fields::of(node, "`figure`", at, &context.constants.vars, fields.faults)?;
+    let vars = &context.constants.vars;
+    let node = block(node, vars, &at, fields.faults)?;
+    let mut inner = Fields::of(&node, "`figure`", at, vars, fields.faults)?;
     let before = inner.faults.len();
     let mut found = vec![];
     for (name, kind) in FigureKind::ALL {
@@ -207,7 +210,7 @@ fn figure(fields: &mut Fields, context: &Context, columns: &[(String, At)]) -> O
     }
     let sound = inner.faults.len() == before;
     let log_at = inner.at.key("log").on_key();
-    let is_empty = matches!(node, Node::Map(block) if block.iter().all(|(name, _)| name == "log"));
+    let is_empty = matches!(*node, Node::Map(ref block) if block.iter().all(|(name, _)| name == "log"));
     if sound && is_empty {
         inner.missing("bars", "the figure's file without an extension, under `bars`, `lines` or `steps`");
     }

@@ -433,3 +433,45 @@ profiles: {p: {stages: {e: {encoder: {seed: \"${in_profile}\"}}}}}
     ]);
     folder.sound(&[], &[]);
 }
+
+#[test]
+fn a_variable_may_stand_for_any_value() {
+    let text = "\
+tartan: 1
+name: \"of-${t}\"
+vars:
+  t: x
+  loop: {corpus: [a, b]}
+  fit: {init: e, end_task: o, steps: 3}
+  text: {data: task}
+  over: {seed: [0, 1]}
+  seed: 0
+  table: [{metric: test.accuracy, over: seed, figure: \"${fig}\"}]
+  fig: {bars: f}
+stages:
+  e: {encoder: {from: x}}
+  task: {tokenize: {tokenizer: e, splits: {train: t.jsonl, dev: d.jsonl, test: s.jsonl}}}
+  o: {objective: {classify: \"${text}\"}}
+  m: {train: \"${fit}\"}
+  d: {for: \"${loop}\", objective: {mlm: {data: task, mask: \"0.${seed}1\"}}}
+  test: {evaluate: {model: m, data: task, split: test}}
+targets: [\"${wanted}\"]
+sweep: \"${over}\"
+report: \"${table}\"
+";
+    let text = text.replace("  t: x\n", "  t: x\n  wanted: test\n");
+    let spec = one(&text.replace("mask: \"0.${seed}1\"", "mask: 0.5")).load(&[], &[]);
+    let (spec, told) = spec;
+    let errors: Vec<String> =
+        told.iter().map(ToString::to_string).filter(|d| d.starts_with("error")).collect();
+    assert_eq!(errors, [""; 0]);
+    assert_eq!((spec.name.as_str(), spec.points.len(), spec.reports.len()), ("of-x", 2, 1));
+    assert_eq!(spec.loops["d"], ["d@a", "d@b"]);
+    assert_eq!(spec.targets[0].0, "test");
+    assert!(spec.reports[0].figure.is_some());
+
+    let says = one(&text.replace("name: \"of-${t}\"", "name: \"of-${seed}\"")).says(&[], &[]);
+    assert!(says.contains("error[T0709]: `seed` varies over the sweep"), "{says}");
+    let says = one("tartan: 1\nvars: {s: {}}\nstages: \"${s}\"\n").says(&[], &[]);
+    assert!(says.contains("write the block itself"), "{says}");
+}
