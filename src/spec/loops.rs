@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::fields::{Faults, list};
-use super::values::{self, Constants, MOST};
+use super::sweep::{self, Setting};
+use super::values::Constants;
 use super::vars;
 use super::yaml::{At, Node};
 use crate::diag::{Code, Diagnostic};
@@ -55,9 +56,9 @@ pub(super) fn unroll(
         let rounds = rounds.unwrap_or_default();
         let mut names = vec![];
         for round in rounds {
-            let values: Vec<String> = round.iter().map(|(_, value)| value.brief()).collect();
+            let values: Vec<String> = round.values.iter().map(Node::brief).collect();
             let name = format!("{name}@{}", values.join(","));
-            drafts.push(Draft { name: name.clone(), node: vars::bind(&body, &round), at: at.clone() });
+            drafts.push(Draft { name: name.clone(), node: vars::bind(&body, &round.vars), at: at.clone() });
             names.push(name);
         }
         loops.insert(name.clone(), names);
@@ -65,7 +66,7 @@ pub(super) fn unroll(
     (drafts, loops)
 }
 
-/// The values of a loop's variables in each of its rounds; the last variable varies fastest.
+/// What each of a loop's rounds sets, and the values that name it; the last variable varies fastest.
 fn rounds(
     node: &Node,
     body: &Node,
@@ -73,7 +74,7 @@ fn rounds(
     all_vars: &[(String, Node)],
     constants: &Constants,
     faults: &mut Faults,
-) -> Vec<Vec<(String, Node)>> {
+) -> Vec<Setting> {
     let fields = match node {
         Node::Map(fields) if !fields.is_empty() => fields,
         other => {
@@ -88,50 +89,50 @@ fn rounds(
         }
     };
     let used = vars::mentions(body);
-    let mut rounds: Vec<Vec<(String, Node)>> = vec![vec![]];
-    for (name, node) in fields {
-        let at = at.key(name);
-        if all_vars.iter().any(|(known, _)| known == name) {
+    let node = Node::Map(fields.clone());
+    let Some((columns, rounds)) = sweep::rounds(&node, at, all_vars, constants, faults) else {
+        return vec![];
+    };
+    for (i, name) in columns.iter().enumerate() {
+        let values: Vec<&Node> = rounds.iter().map(|round| &round.values[i]).collect();
+        // Of a name that stands in a `zip`, or for `points`, the `for` is the nearest that is known.
+        let at = if fields.iter().any(|(field, _)| field == name) { at.key(name) } else { at.clone() };
+        if let Some(value) = values.iter().find(|value| !is_name(value)) {
             let fault =
-                Diagnostic::error(Code::LoopVariable, format!("`{name}` is a variable of the pipeline too"))
-                    .note("inside the stage, `${…}` could mean either")
-                    .help("give the loop's variable a name of its own");
-            faults.push((at.on_key(), fault));
-            return vec![];
-        }
-        let whose = format!("`{name}`");
-        let Some(values) = values::read(&whose, node, &at, constants, true, faults) else { return vec![] };
-        // By what they are called: `1` and `"1"` make one name.
-        let names: Vec<Node> = values.iter().map(|value| Node::Text(value.brief())).collect();
-        values::each_once(&whose, &names, &at, faults);
-        if let Some(i) = values.iter().position(|value| !is_name(value)) {
-            let fault = Diagnostic::error(Code::LoopValue, format!("a loop's value is a part of stages' names, and `{}` cannot be one", values[i].brief()))
-                .help(format!(
-                    "loop over names of letters, digits, `-`, `_` and `.`, and look up what belongs to each in a block of \
-                     `vars`: `${{files.${{{name}}}}}`"
-                ));
-            faults.push((at.index(i), fault));
-            return vec![];
-        }
-        if !used.contains(name) && values.len() > 1 {
-            let fault = Diagnostic::warning(
-                Code::UnusedVariable,
-                format!("`{name}` is not used in this stage, so its {} stages are the same", values.len()),
-            )
-            .help(format!("write `${{{name}}}` where they should differ"));
-            faults.push((at.on_key(), fault));
-        }
-        if rounds.len() * values.len() > MOST {
-            faults.push((
-                at.on_key(),
-                Diagnostic::error(Code::TooManyPoints, format!("the loop makes more than {MOST} stages")),
+                format!("a loop's value is a part of stages' names, and `{}` cannot be one", value.brief());
+            let fault = Diagnostic::error(Code::LoopValue, fault).help(format!(
+                "loop over names of letters, digits, `-`, `_` and `.`, and look up what belongs to each in a block of \
+                 `vars`: `${{files.${{{name}}}}}`"
             ));
+            let place = match fields.iter().find(|(field, _)| field == name) {
+                Some((_, Node::List(items))) => items.iter().position(|item| item == *value),
+                _ => None,
+            };
+            faults.push((place.map_or_else(|| at.clone(), |place| at.index(place)), fault));
             return vec![];
         }
-        let with = |round: &Vec<(String, Node)>, value: &Node| {
-            round.iter().cloned().chain([(name.clone(), value.clone())]).collect::<Vec<_>>()
-        };
-        rounds = rounds.iter().flat_map(|round| values.iter().map(move |value| with(round, value))).collect();
+        if let Some(field) = vars::field_of(body, name) {
+            let fault = format!(
+                "`{name}` stands for a name of the loop, such as `{}`, and has no field `{field}`",
+                values[0].brief()
+            );
+            let fault = Diagnostic::error(Code::UnknownVariableField, fault).help(format!(
+                "name settings: `for: {{{name}: {{points: {{{}: {{{field}: …}}}}}}}}`, and write `${{{field}}}`",
+                values[0].brief()
+            ));
+            faults.push((at.on_key(), fault));
+            return vec![];
+        }
+        // What names points, or stands in a `zip`, may be there for the stages' names.
+        let is_alone = fields.iter().any(|(field, node)| field == name && node.get("points").is_none());
+        if is_alone && !used.contains(name) && values.iter().any(|value| *value != values[0]) {
+            let fault = format!(
+                "`{name}` is not used in this stage, so that stages which differ in it alone are the same"
+            );
+            let fault = Diagnostic::warning(Code::UnusedVariable, fault)
+                .help(format!("write `${{{name}}}` where they should differ"));
+            faults.push((at.on_key(), fault));
+        }
     }
     rounds
 }

@@ -12,7 +12,7 @@ use super::fields::{Faults, list, number};
 use super::values::{Constants, MOST, Seen};
 use super::vars;
 use super::yaml::{At, Node};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Severity};
 
 pub(super) use read::{assigned, is_points, names};
 
@@ -60,6 +60,31 @@ pub(super) struct Setting {
     pub(super) vars: Vec<(String, Node)>,
 }
 
+/// What the axes make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The points of the pipeline's sweep.
+    Points,
+    /// The stages of a loop.
+    Stages,
+}
+
+impl Over {
+    fn whole(self) -> &'static str {
+        match self {
+            Self::Points => "sweep",
+            Self::Stages => "loop",
+        }
+    }
+
+    fn one(self) -> &'static str {
+        match self {
+            Self::Points => "point",
+            Self::Stages => "stage",
+        }
+    }
+}
+
 /// What a sweep is read against.
 pub(super) struct Given<'a> {
     /// Every variable as it stands.
@@ -91,47 +116,16 @@ pub(super) fn read(node: &Node, at: &At, given: &Given, faults: &mut Faults) -> 
     let before = faults.len();
     let varied = read::names(node);
     let constants = Constants::new(given.vars, &varied);
-    let (mut axes, exclusions) = read::axes(node, at, given.vars, &constants, faults);
+    let (mut axes, exclusions) = read::axes(node, at, given.vars, &constants, Over::Points, faults);
     for name in given.held {
         hold(&mut axes, name, given.vars, faults);
     }
-    let count = axes.iter().try_fold(1_usize, |n, axis| n.checked_mul(axis.rows.len()));
-    let largest = |axis: &Axis| {
-        let size =
-            |row: &Vec<(String, Node)>| row.iter().map(|(_, value)| vars::size(value, MOST_BYTES)).sum();
-        axis.rows.iter().map(size).max().unwrap_or(0)
-    };
-    let bytes = axes.iter().map(largest).fold(0, usize::saturating_add).saturating_mul(count.unwrap_or(1));
-    if bytes > MOST_BYTES && count.is_some_and(|count| count <= MOST) {
-        let fault = format!("the points of the sweep come to more than {} MiB", MOST_BYTES >> 20);
-        let fault = Diagnostic::error(Code::TooManyNodes, fault)
-            .help("sweep over names, and look up what is large by them: `${sizes.${size}}`");
-        faults.push((at.on_key(), fault));
-        axes.clear();
-    }
-    if count.is_none_or(|count| count > MOST) {
-        let fault = Diagnostic::error(Code::TooManyPoints, format!("the sweep has more than {MOST} points"))
-            .help("sweep over fewer variables or values at a time");
-        faults.push((at.on_key(), fault));
-        axes.clear();
-    }
-    let all = product(&axes);
-    let columns: Vec<String> = axes.iter().flat_map(|axis| axis.columns.clone()).collect();
     // What is missing for another fault is not missed by an exclusion.
     let narrowed = given.narrowed || faults.len() > before;
-    let kept = exclude(all, &exclusions, &Given { narrowed, ..*given }, faults);
-    if kept.is_empty() {
-        let fault = Diagnostic::error(Code::NoPointsLeft, "the exclusions leave no point of the sweep")
-            .help("exclude less");
-        faults.push((at.key("exclude").on_key(), fault));
-    }
-    let value = |point: &[(String, Node)], name: &str| {
-        point.iter().find(|(var, _)| var == name).map_or(Node::Null, |(_, value)| value.clone())
-    };
-    let points: Vec<Setting> = kept
-        .into_iter()
-        .map(|vars| Setting { values: columns.iter().map(|name| value(&vars, name)).collect(), vars })
-        .collect();
+    let given = Given { narrowed, ..*given };
+    let kept = combine(&mut axes, &exclusions, at, &given, Over::Points, faults);
+    let columns: Vec<String> = axes.iter().flat_map(|axis| axis.columns.clone()).collect();
+    let points = settings(&columns, kept);
     let columns = columns.into_iter().enumerate().map(|(i, name)| {
         let mut seen = Seen::default();
         let values = points.iter().map(|point| &point.values[i]).filter(|value| seen.is_new(value));
@@ -141,6 +135,79 @@ pub(super) fn read(node: &Node, at: &At, given: &Given, faults: &mut Faults) -> 
     let varied = axes.iter().flat_map(|axis| axis.rows.iter().flatten()).map(|(name, _)| name.clone());
     let varied: BTreeSet<String> = varied.collect();
     Sweep { columns, varied: varied.into_iter().collect(), points }
+}
+
+/// Reads the `for` of a stage, which `vars` are not to have: the rounds of the loop, and the columns that tell them
+/// apart. None if it has faults.
+pub(super) fn rounds(
+    node: &Node,
+    at: &At,
+    vars: &[(String, Node)],
+    constants: &Constants,
+    faults: &mut Faults,
+) -> Option<(Vec<String>, Vec<Setting>)> {
+    let before = faults.len();
+    let (mut axes, exclusions) = read::axes(node, at, vars, constants, Over::Stages, faults);
+    if faults.len() > before {
+        return None;
+    }
+    let given = Given { vars: &[], held: &[], narrowed: false };
+    let kept = combine(&mut axes, &exclusions, at, &given, Over::Stages, faults);
+    let columns: Vec<String> = axes.iter().flat_map(|axis| axis.columns.clone()).collect();
+    let is_error = |(_, fault): &(At, Diagnostic)| fault.severity == Severity::Error;
+    (!faults[before..].iter().any(is_error)).then(|| (columns.clone(), settings(&columns, kept)))
+}
+
+/// What each point sets, and the values of its columns.
+fn settings(columns: &[String], points: Vec<Vec<(String, Node)>>) -> Vec<Setting> {
+    let value = |point: &[(String, Node)], name: &str| {
+        point.iter().find(|(var, _)| var == name).map_or(Node::Null, |(_, value)| value.clone())
+    };
+    let setting = |vars: Vec<(String, Node)>| Setting {
+        values: columns.iter().map(|name| value(&vars, name)).collect(),
+        vars,
+    };
+    points.into_iter().map(setting).collect()
+}
+
+/// Every combination of the axes' rows that is not left out. Where they would be too many, the axes are dropped.
+fn combine(
+    axes: &mut Vec<Axis>,
+    exclusions: &[Exclusion],
+    at: &At,
+    given: &Given,
+    over: Over,
+    faults: &mut Faults,
+) -> Vec<Vec<(String, Node)>> {
+    let (whole, one) = (over.whole(), over.one());
+    let count = axes.iter().try_fold(1_usize, |n, axis| n.checked_mul(axis.rows.len()));
+    let largest = |axis: &Axis| {
+        let size =
+            |row: &Vec<(String, Node)>| row.iter().map(|(_, value)| vars::size(value, MOST_BYTES)).sum();
+        axis.rows.iter().map(size).max().unwrap_or(0)
+    };
+    let bytes = axes.iter().map(largest).fold(0, usize::saturating_add).saturating_mul(count.unwrap_or(1));
+    if bytes > MOST_BYTES && count.is_some_and(|count| count <= MOST) {
+        let fault = format!("the {one}s of the {whole} come to more than {} MiB", MOST_BYTES >> 20);
+        let fault = Diagnostic::error(Code::TooManyNodes, fault)
+            .help("go over names, and look up what is large by them: `${sizes.${size}}`");
+        faults.push((at.on_key(), fault));
+        axes.clear();
+    }
+    if count.is_none_or(|count| count > MOST) {
+        let fault = format!("the {whole} has more than {MOST} {one}s");
+        let fault = Diagnostic::error(Code::TooManyPoints, fault)
+            .help(format!("{whole} over fewer variables or values at a time"));
+        faults.push((at.on_key(), fault));
+        axes.clear();
+    }
+    let kept = exclude(product(axes), exclusions, given, over, faults);
+    if kept.is_empty() {
+        let fault = format!("the exclusions leave no {one} of the {whole}");
+        let fault = Diagnostic::error(Code::NoPointsLeft, fault).help("exclude less");
+        faults.push((at.key("exclude").on_key(), fault));
+    }
+    kept
 }
 
 /// Gives a variable of the sweep one value. Where that is one of its values in a zip, or a point's name, what
@@ -189,8 +256,10 @@ fn exclude(
     points: Vec<Vec<(String, Node)>>,
     exclusions: &[Exclusion],
     given: &Given,
+    over: Over,
     faults: &mut Faults,
 ) -> Vec<Vec<(String, Node)>> {
+    let (whole, one) = (over.whole(), over.one());
     let value = |point: &[(String, Node)], name: &str| {
         let found = point.iter().chain(given.vars).find(|(var, _)| var == name);
         found.map(|(_, value)| value.clone())
@@ -208,9 +277,12 @@ fn exclude(
         let never = exclusion.fields.iter().find(|(name, wanted)| {
             !points.iter().any(|point| value(point, name).is_some_and(|value| is_among(wanted, &value)))
         });
-        let fault = Diagnostic::warning(Code::NothingExcluded, "this excludes no point of the sweep");
+        let fault = format!("this excludes no {one} of the {whole}");
+        let fault = Diagnostic::warning(Code::NothingExcluded, fault);
         let Some((name, wanted)) = never else {
-            let help = "an exclusion matches by all of its fields at once; no point has all of these values";
+            let help = format!(
+                "an exclusion matches by all of its fields at once; no {one} has all of these values"
+            );
             faults.push((exclusion.at.clone(), fault.help(help)));
             continue;
         };

@@ -242,6 +242,12 @@ pub(super) fn mentions(node: &Node) -> Vec<String> {
     firsts.filter(|first| !first.contains('$')).collect()
 }
 
+/// A field of a variable that a node names: `x` where it has `${name.x}`.
+pub(super) fn field_of(node: &Node, name: &str) -> Option<String> {
+    let field = |written: String| written.strip_prefix(name)?.strip_prefix('.').map(str::to_owned);
+    written(node).into_iter().find_map(field)
+}
+
 /// What variables' names begin and end with, where they are built from other variables: `${${method}_lr}`.
 pub(super) fn built(node: &Node) -> Vec<(String, String)> {
     let ends = |name: String| {

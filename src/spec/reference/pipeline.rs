@@ -71,7 +71,7 @@ pub(super) static STAGE: Block = Block {
             "for",
             Type::NotEmpty(&Type::Each("VAR", &Type::Any(ROUNDS))),
             "Makes a stage for each value, `NAME@VALUE`; the bare name means all of them in a list. `${VAR}` is the value \
-             inside the stage.",
+             inside the stage. `zip`, `points` and `exclude` are those of a sweep.",
         ),
         kind("encoder", &encoder::ENCODER),
         kind("tokenize", &tokenize::TOKENIZE),

@@ -3,7 +3,7 @@
 use super::super::fields::{Faults, list};
 use super::super::values::{self, Constants, Seen};
 use super::super::yaml::{At, Node, items};
-use super::{Axis, Exclusion};
+use super::{Axis, Exclusion, Over};
 use crate::diag::{Code, Diagnostic};
 
 /// What the names of a sweep's points are called where only `points` is said.
@@ -85,6 +85,7 @@ pub(super) fn axes(
     at: &At,
     vars: &[(String, Node)],
     constants: &Constants,
+    over: Over,
     faults: &mut Faults,
 ) -> (Vec<Axis>, Vec<Exclusion>) {
     let block = match node {
@@ -110,7 +111,7 @@ pub(super) fn axes(
             faults.push((at.key(name).key(key).on_key(), fault));
         }
     }
-    let mut reader = Reader { vars, constants, taken: vec![], faults };
+    let mut reader = Reader { vars, constants, over, taken: vec![], faults };
     let (mut axes, mut exclusions) = (vec![], vec![]);
     let all = names(node);
     for field in fields(block, at) {
@@ -127,6 +128,7 @@ pub(super) fn axes(
 struct Reader<'a> {
     vars: &'a [(String, Node)],
     constants: &'a Constants,
+    over: Over,
     /// The names that an axis has taken.
     taken: Vec<String>,
     faults: &'a mut Faults,
@@ -137,9 +139,20 @@ impl Reader<'_> {
         self.faults.push((at, fault));
     }
 
-    /// Whether a variable is there to be swept over; `at` is its value's.
+    /// Whether a variable is there to be swept over, or may be one of a loop; `at` is its value's.
     fn is_known(&mut self, name: &str, at: &At) -> bool {
         let known: Vec<&str> = self.vars.iter().map(|(name, _)| name.as_str()).collect();
+        if self.over == Over::Stages {
+            if !known.contains(&name) {
+                return true;
+            }
+            let fault =
+                Diagnostic::error(Code::LoopVariable, format!("`{name}` is a variable of the pipeline too"))
+                    .note("inside the stage, `${…}` could mean either")
+                    .help("give the loop's variable a name of its own");
+            self.fault(at.on_key(), fault);
+            return false;
+        }
         if known.contains(&name) {
             return true;
         }
@@ -152,7 +165,8 @@ impl Reader<'_> {
     /// Whether a name is free for an axis of its own.
     fn takes(&mut self, name: &str, at: &At) -> bool {
         if self.taken.iter().any(|taken| taken == name) {
-            let fault = Diagnostic::error(Code::SweptTwice, format!("`{name}` is swept over twice"))
+            let fault = format!("two parts of the {} set `{name}`", self.over.whole());
+            let fault = Diagnostic::error(Code::SweptTwice, fault)
                 .help("let one axis set it: its values, a `zip`, or the `points`");
             self.fault(at.on_key(), fault);
             return false;
@@ -166,8 +180,15 @@ impl Reader<'_> {
             return None;
         }
         let whose = format!("`{name}`");
-        let values = values::read(&whose, node, at, self.constants, false, self.faults)?;
-        values::each_once(&whose, &values, at, self.faults);
+        let is_loop = self.over == Over::Stages;
+        let values = values::read(&whose, node, at, self.constants, is_loop, self.faults)?;
+        if is_loop {
+            // By what they are called: `1` and `"1"` make one name.
+            let names: Vec<Node> = values.iter().map(|value| Node::Text(value.brief())).collect();
+            values::each_once(&whose, &names, at, self.faults);
+        } else {
+            values::each_once(&whose, &values, at, self.faults);
+        }
         let rows = values.into_iter().map(|value| vec![(name.to_owned(), value)]).collect();
         Some(Axis { columns: vec![name.to_owned()], rows })
     }
@@ -297,8 +318,11 @@ impl Reader<'_> {
             let at = at.key(name);
             if !all.contains(name) {
                 let known: Vec<&str> = all.iter().map(String::as_str).collect();
-                let fault = Diagnostic::error(Code::NotSwept, format!("the sweep has no variable `{name}`"));
-                let all = || format!("it sweeps over {}", list(&known));
+                let fault = Diagnostic::error(
+                    Code::NotSwept,
+                    format!("the {} has no variable `{name}`", self.over.whole()),
+                );
+                let all = || format!("it goes over {}", list(&known));
                 self.fault(at.on_key(), fault.meant(name, known.iter().copied(), all));
                 continue;
             }

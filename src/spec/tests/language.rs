@@ -475,3 +475,42 @@ report: \"${table}\"
     let says = one("tartan: 1\nvars: {s: {}}\nstages: \"${s}\"\n").says(&[], &[]);
     assert!(says.contains("write the block itself"), "{says}");
 }
+
+#[test]
+fn a_loop_has_the_axes_of_a_sweep() {
+    let text = "\
+tartan: 1
+stages:
+  c:
+    for: {zip: {name: [a, b], file: [x, y]}, mask: [1, 2], exclude: {name: a, mask: 2}}
+    command: {shell: \"echo ${file} ${mask}\", outputs: [o]}
+  d:
+    for: {size: {points: {small: {lr: 1, l: [1, 2]}, large: {lr: 2, l: [3]}}}}
+    command: {shell: \"echo ${lr}\", params: {a: \"${l}\"}, outputs: [o]}
+";
+    let spec = one(text).sound(&[], &[]);
+    assert_eq!(spec.loops["c"], ["c@a,x,1", "c@b,y,1", "c@b,y,2"]);
+    assert_eq!(spec.loops["d"], ["d@small", "d@large"]);
+    let Block::Command(large) = &spec.points[0].stages["d@large"] else { panic!("kind") };
+    assert_eq!((large.action.run.clone(), large.action.params.clone()), {
+        let Block::Command(said) =
+            &one("tartan: 1\nstages: {d: {command: {shell: echo 2, params: {a: [3]}, outputs: [o]}}}\n")
+                .sound(&[], &[])
+                .points[0]
+                .stages["d"]
+        else {
+            panic!("kind")
+        };
+        (said.action.run.clone(), said.action.params.clone())
+    });
+    for (from, to, part) in [
+        ("file: [x, y]", "file: [x]", "they move together"),
+        ("exclude: {name: a, mask: 2}", "exclude: {nme: a}", "the loop has no variable `nme`"),
+        ("exclude: {name: a, mask: 2}", "exclude: {name: a, mask: 3}", "this excludes no stage of the loop"),
+        ("exclude: {name: a, mask: 2}", "file: [z]", "two parts of the loop set `file`"),
+        ("${file} ${mask}", "${file.x} ${mask}", "has no field `x`"),
+    ] {
+        let says = one(&text.replace(from, to)).says(&[], &[]);
+        assert!(says.contains(part), "{to}: {says}");
+    }
+}
