@@ -3,6 +3,8 @@
 //! Knows nothing of how it is shown or stored. `tartan run --events FILE` writes [`Event`]s as JSON
 //! lines; a worker writes [`Message`]s as JSON lines to its standard output.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::diag::Code;
@@ -38,7 +40,7 @@ pub enum Level {
 pub struct Finding {
     /// Which kind of fault it is.
     pub code: Code,
-    /// Whether the stage fails for it.
+    /// Whether the stage fails for it. Then it is told in place of the stage's failure.
     pub is_error: bool,
     /// The field that it is about, as the way to it from the stage's block: `splits`, `dev`.
     pub field: Vec<String>,
@@ -49,15 +51,53 @@ pub struct Finding {
 }
 
 /// Why a stage failed, in the words the user sees.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What went wrong: a lower-case fragment; may hold several lines.
+    /// Which kind of fault it is.
+    pub code: Code,
+    /// The field that it is about, as the way to it from the stage's block; empty where it is none or not known.
+    pub field: Vec<String>,
+    /// What went wrong: a lower-case fragment; what follows its first line is a list.
     pub message: String,
+    /// What else there is to know; each may hold several lines.
+    pub notes: Vec<String>,
     /// The way out, where one is known.
     pub help: Option<String>,
     /// The roles of inputs whose bytes were not what their digest says: the store sets those objects
     /// aside and has them made again.
     pub corrupt: Vec<String>,
+}
+
+impl Failure {
+    /// A failure without a way out yet.
+    pub fn new(code: Code, message: impl fmt::Display) -> Self {
+        let message = message.to_string();
+        Self { code, field: vec![], message, notes: vec![], help: None, corrupt: vec![] }
+    }
+
+    /// What can only be this program's own fault.
+    pub fn defect(message: impl fmt::Display) -> Self {
+        Self::new(Code::Defect, message).help("please report it, with the stage's log")
+    }
+
+    /// The same about a field of the stage's block.
+    #[must_use]
+    pub fn at(self, field: &str) -> Self {
+        Self { field: vec![field.to_owned()], ..self }
+    }
+
+    /// The same, with one more thing to know.
+    #[must_use]
+    pub fn note(mut self, note: impl fmt::Display) -> Self {
+        self.notes.push(note.to_string());
+        self
+    }
+
+    /// The same, with a way out.
+    #[must_use]
+    pub fn help(self, help: impl fmt::Display) -> Self {
+        Self { help: Some(help.to_string()), ..self }
+    }
 }
 
 /// One line from a worker.

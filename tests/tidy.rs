@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("spec", &["action", "diag", "digest", "hub"]),
     ("author", &["action", "diag", "digest"]),
     ("plan", &["action", "diag", "digest", "hub", "spec"]),
-    ("exec", &["action", "digest", "event", "hub", "plan", "store"]),
+    ("exec", &["action", "diag", "digest", "event", "hub", "plan", "store"]),
     ("report", &["action", "digest", "event", "plan", "spec", "store"]),
     (
         "cli",
@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ),
     ("learn", &["action", "diag", "digest", "event", "data", "store"]),
     ("stage", &["action", "diag", "digest", "event", "hub", "data", "store", "learn"]),
-    ("bin", &["action", "event", "hub", "store", "stage", "learn"]),
+    ("bin", &["action", "diag", "event", "hub", "store", "stage", "learn"]),
 ];
 
 /// Libraries that only one room may know.

@@ -23,12 +23,13 @@ use std::process::ExitCode;
 use std::{env, fs, process, thread};
 
 use tartan::action::{Action, Request};
+use tartan::diag::Code;
 use tartan::event::{Failure, Message};
 use tartan::hub::Ask;
 use tartan::store::own_partial;
 
 use learn::libtorch;
-use stage::{end_descendants, failure, failure_with_help};
+use stage::end_descendants;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -81,7 +82,7 @@ fn work() -> Result<(), Failure> {
     let request = read_request()?;
     end_with_parent();
     // The key's lock dies with `tartan`, and the worker of one that was killed may live on for a moment.
-    let _resume = own_partial(&request.resume).map_err(failure)?;
+    let _resume = own_partial(&request.resume).map_err(|error| Failure::new(Code::System, error))?;
     libtorch::set_threads(request.threads);
     run(&request)?;
     // What a command held, and what computed in it, is not this process's to know.
@@ -100,12 +101,10 @@ fn read_request() -> Result<Request, Failure> {
     io::stdin()
         .lock()
         .read_line(&mut line)
-        .map_err(|error| failure(format!("cannot read the request: {error}")))?;
+        .map_err(|error| Failure::defect(format!("cannot read the request: {error}")))?;
     serde_json::from_str(&line).map_err(|error| {
-        failure_with_help(
-            format!("not a request: {error}"),
-            "`tartan run` starts workers; it is not meant for hands",
-        )
+        Failure::new(Code::NoWorker, format!("not a request: {error}"))
+            .help("`tartan run` starts workers, and both must be of one version: install them again")
     })
 }
 

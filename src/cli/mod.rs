@@ -9,6 +9,7 @@ mod compare;
 mod completions;
 mod doctor;
 mod encoders;
+mod failures;
 mod figures;
 mod fmt;
 mod graph;

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use super::Fault;
-use crate::diag::{self, Diagnostic};
+use crate::diag::{self, Code, Diagnostic};
 pub(super) use crate::report::size;
 
 /// A line of a result.
@@ -54,6 +54,6 @@ fn gone(error: &io::Error) {
         std::process::exit(0);
     }
     // A result that is lost (a full disk) is no success.
-    note(format_args!("error: failed to write the result: {error}"));
+    note(Diagnostic::error(Code::System, format!("failed to write the result: {error}")));
     std::process::exit(super::Exit::Failed.code().into());
 }

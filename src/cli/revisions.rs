@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Fault;
+use super::failures;
 use super::pipeline::Hub;
 use crate::diag::{Code, Diagnostic};
 use crate::exec;
@@ -58,9 +59,7 @@ pub(super) fn resolve(
         match answer {
             Answer::Commit(commit) => outline.resolve(ask, commit),
             Answer::Failed(failure) => {
-                let mut fault = Diagnostic::error(Code::HubRefused, failure.message);
-                fault.help = failure.help;
-                diagnostics.push(spec.diagnose(at, fault));
+                diagnostics.push(spec.diagnose(at, failures::diagnostic(&failure)));
             }
         }
     }

@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
+use super::failures::Findings;
 use super::figures::IfMissing;
-use super::pipeline::{self, Hub, Loaded, TargetChoice};
+use super::pipeline::{self, Hub, TargetChoice};
 use super::{Exit, Fault, figures, out, plan, results};
-use crate::action::Action;
 use crate::diag::{Code, Diagnostic, without_query};
-use crate::event::{Event, Finding, Level};
+use crate::event::{Event, Level};
 use crate::exec::{self, DeviceChoice, Options, Stop, known};
 use crate::report::{EventLog, Progress, ReportError};
 use crate::store::StoreError;
@@ -68,7 +68,8 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
         return Ok(Exit::Done);
     }
     if let Err(error) = pipeline::remember(&loaded.store, &args.target.pipeline, &args.target.choice) {
-        out::note(format_args!("warning: `why`, `show` and `logs` will want `--pipeline`: {error}"));
+        let text = format!("`why`, `show` and `logs` will want `--pipeline`: {error}");
+        out::diagnostics(vec![Diagnostic::warning(Code::System, text)]);
     }
     let options = Options {
         jobs: args.jobs,
@@ -86,13 +87,11 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     let mut progress = Progress::on_stderr(args.quiet);
     let mut log = args.events.as_deref().map(event_log).transpose()?;
     let mut lost_events = None;
-    let mut findings = vec![];
+    let mut findings = Findings::default();
     let mut on_event = |event: Event| {
         progress.show(&event);
-        if let Event::StageFinding { stage, finding } = &event
-            && (finding.is_error || !args.quiet)
-        {
-            findings.push(located(&loaded, stage, finding));
+        if let Some(told) = findings.take(&loaded, &event) {
+            progress.block(&told);
         }
         if let Some(Err(error)) = log.as_mut().map(|log| log.write(&event)) {
             lost_events.get_or_insert(error);
@@ -120,10 +119,13 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     };
     progress.clear();
     if let Some(error) = lost_events {
-        out::note(format_args!("warning: some events were not written: {error}"));
+        let text = format!("some events were not written: {error}");
+        out::diagnostics(vec![Diagnostic::warning(Code::System, text)]);
     }
     // Warnings went by while other stages ran; here they stand where the pipeline may be changed.
-    out::diagnostics(findings);
+    if !args.quiet {
+        out::diagnostics(findings.warnings);
+    }
     let tables = tables?;
     let if_missing = if args.keep_going && !outcome.interrupted { IfMissing::Draw } else { IfMissing::Leave };
     let drawn = figures::draw(reports, &tables, &loaded, &outcome.outputs, if_missing);
@@ -161,22 +163,6 @@ fn event_log(path: &Path) -> Result<EventLog, Fault> {
         );
         Fault::wrong(vec![fault])
     })
-}
-
-/// What a stage found, at the field of the pipeline that it is about.
-fn located(loaded: &Loaded, stage: &str, finding: &Finding) -> Diagnostic {
-    let found = if finding.is_error {
-        Diagnostic::error(finding.code, &finding.message)
-    } else {
-        Diagnostic::warning(finding.code, &finding.message)
-    };
-    let named = loaded.plan.ids().map(|id| loaded.plan.node(id)).find(|node| node.name == stage);
-    let place = named.and_then(|node| match &node.action {
-        // No stage of the pipeline: it stands where the file is named.
-        Action::Fetch(_) => loaded.spec.remote_place(&node.urls),
-        _ => loaded.spec.field_place(&node.stage, &finding.field),
-    });
-    Diagnostic { place, help: finding.help.clone(), ..found.note(format!("found by `{stage}`")) }
 }
 
 /// A word of the command as records keep it: a URL's query may hold a token.

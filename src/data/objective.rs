@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::{Labels, Objective, ObjectiveFile, Vocabulary};
+use crate::diag::Code;
 
 /// Why a loss and its data do not fit.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,16 @@ pub enum ObjectiveError {
 }
 
 impl ObjectiveError {
+    /// What kind of fault it is.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NoTrain => Code::MissingSplit,
+            Self::NoLabels => Code::NoLabels,
+            Self::OneLabel(_) => Code::OneLabel,
+            Self::NoMask => Code::NoSpecialToken,
+        }
+    }
+
     /// The way out.
     pub fn help(&self) -> &'static str {
         match self {

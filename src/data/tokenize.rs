@@ -10,6 +10,7 @@ use tokenizers::{
 
 use super::words::ByWord;
 use crate::action::Vocabulary;
+use crate::diag::Code;
 
 /// Texts that one task of the pool tokenises: enough to make a task worth starting, few enough that the
 /// last one does not keep the others waiting.
@@ -82,6 +83,26 @@ pub enum TokenizeError {
 }
 
 impl TokenizeError {
+    /// What kind of fault it is.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Tokenizer(_) | Self::Text { .. } | Self::NoToken { .. } => Code::BadTokenizer,
+            Self::TooLong { .. } => Code::TooManyPositions,
+            Self::TooShort { .. } => Code::OutOfRange,
+            Self::Vocabulary { .. } => Code::OtherTokenizer,
+        }
+    }
+
+    /// The field of a tokenize stage that it is about.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::TooLong { .. } | Self::TooShort { .. } => "max_length",
+            Self::Tokenizer(_) | Self::Text { .. } | Self::NoToken { .. } | Self::Vocabulary { .. } => {
+                "tokenizer"
+            }
+        }
+    }
+
     /// The way out, where one is known.
     pub fn help(&self) -> Option<String> {
         match self {

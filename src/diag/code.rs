@@ -109,6 +109,7 @@ codes! {
     NoSpecialToken = "T0408": "a tokenizer without the token that an objective needs",
     TooManyPositions = "T0409": "texts longer than the encoder takes",
     UnsupportedEncoder = "T0410": "an encoder that is not supported",
+    BadTokenizer = "T0411": "a tokenizer that cannot be used",
 
     // Files.
     MissingFile = "T0501": "a file that is not there",
@@ -127,7 +128,7 @@ codes! {
     OtherFile = "T0514": "a remote file that is not the pinned one",
     BadHubName = "T0551": "a name that nothing on the hub has",
     HubRefused = "T0552": "what the hub does not give",
-    HubOffline = "T0553": "a revision that only the hub knows",
+    HubOffline = "T0553": "what only the hub knows or has",
     HubUnresolved = "T0554": "a revision whose commit is not known yet",
 
     // Included files and profiles.
@@ -146,6 +147,7 @@ codes! {
     CutTexts = "T0616": "texts that are cut",
     SampleTooLarge = "T0617": "a sample of more than there is",
     BrokenTexts = "T0618": "a file that is not what its format says",
+    OneLabel = "T0619": "labels that tell nothing apart",
 
     // Tables and figures.
     NotAMetric = "T0701": "a `metric` that does not say whose",
@@ -188,6 +190,18 @@ codes! {
     Environment = "T1004": "a variable of the environment that cannot be set",
     NotMade = "T1005": "a file that the stage does not make",
     ShellScript = "T1006": "a program that is a shell script",
+
+    // While stages run.
+    WorkerEnded = "T1101": "a worker that ended before it was done",
+    CommandFailed = "T1102": "a command that failed",
+    OutOfMemory = "T1103": "memory that ran out",
+    NotFinite = "T1104": "numbers that are not finite",
+    Unfetched = "T1105": "what cannot be fetched",
+    Misfit = "T1106": "parts of a model that do not fit together",
+    NoDevice = "T1107": "a device that is not there",
+    BadSetting = "T1108": "a variable of the environment that says nothing sensible",
+    Torch = "T1109": "an error of libtorch",
+    Defect = "T1110": "a fault of tartan's own",
 }
 
 impl fmt::Display for Code {

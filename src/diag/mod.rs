@@ -76,11 +76,11 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// Which kind of fault it is.
     pub code: Code,
-    /// What is wrong: a lower-case fragment without a full stop.
+    /// What is wrong: a lower-case fragment without a full stop; what follows its first line is a list.
     pub message: String,
     /// Where, if it has a place.
     pub place: Option<Place>,
-    /// Why, a line each.
+    /// Why; each may hold several lines.
     pub notes: Vec<String>,
     /// The way out.
     pub help: Option<String>,
@@ -184,11 +184,13 @@ impl fmt::Display for Diagnostic {
             write!(f, "\n{gutter} |\n{line} | {source}\n{gutter} | {caret}")?;
         }
         let gutter = " ".repeat(indent);
+        // Further lines begin where the first does.
+        let aligned = |text: &str| printable(text).replace('\n', &format!("\n{gutter}         "));
         for note in &self.notes {
-            write!(f, "\n{gutter} = note: {}", printable(note))?;
+            write!(f, "\n{gutter} = note: {}", aligned(note))?;
         }
         if let Some(help) = &self.help {
-            write!(f, "\n{gutter} = help: {}", printable(help))?;
+            write!(f, "\n{gutter} = help: {}", aligned(help))?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::schedule::in_words;
 use crate::action::{Action, Fetch, Manifest, Pin, roles};
+use crate::diag::Code;
 use crate::digest::Digest;
 use crate::event::Failure;
 use crate::store::{Artifacts, Committed, Lock, Output, Provenance, Scratch, Store, StoreError};
@@ -74,14 +75,14 @@ pub(super) fn keep(store: &Store, last: &Last, harvest: Harvest) -> Result<Kept,
 fn check_pin(action: &Action, scratch: &Scratch) -> Result<(), Failure> {
     let Action::Fetch(Fetch { pin: Pin::Blake3(pinned) }) = action else { return Ok(()) };
     let path = scratch.path().join(roles::FETCHED);
-    let message = match File::open(&path).and_then(Digest::of_reader) {
-        Ok(digest) if digest == *pinned => return Ok(()),
-        Ok(digest) => format!(
-            "the worker brought another file than the pinned one\n  its blake3 is     {digest}\n  the pinned blake3 is {pinned}"
-        ),
-        Err(error) => format!("cannot read {}: {error}", path.display()),
-    };
-    Err(Failure { message, ..Failure::default() })
+    let digest = File::open(&path).and_then(Digest::of_reader).map_err(|error| {
+        Failure::new(Code::UnreadableFile, format!("cannot read {}: {error}", path.display()))
+    })?;
+    if digest == *pinned {
+        return Ok(());
+    }
+    Err(Failure::new(Code::OtherFile, "the worker brought another file than the pinned one")
+        .note(format!("its blake3 is     {digest}\nthe pinned blake3 is {pinned}")))
 }
 
 /// Copies a result to folders. Returns those in which something changed.

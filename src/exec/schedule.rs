@@ -444,5 +444,5 @@ impl Schedule<'_, '_, '_> {
 
 /// A store's error as a stage's failure.
 pub(super) fn in_words(error: &StoreError) -> Failure {
-    Failure { message: error.to_string(), help: error.help(), corrupt: vec![] }
+    Failure { help: error.help(), ..Failure::new(error.code(), error) }
 }

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use super::{ExecError, NodeStatus, Options, Outcome, Stop, known, run};
 use crate::action::{Action, Encoder, Means};
-use crate::event::{Event, Failure, Level};
+use crate::diag::Code;
+use crate::event::{Event, Failure, Level, Message};
 use crate::plan::{Input, Node, NodeId, Plan};
 use crate::store::Store;
 
@@ -175,14 +176,13 @@ fn equal_bytes_stop_a_change_from_spreading() {
 #[test]
 fn after_a_failure_nothing_starts_unless_asked_to_go_on() {
     let mut bench = Bench::new();
-    bench.script("a", "echo trouble >&2; echo '{\"failed\":{\"message\":\"no good\",\"help\":\"do better\",\"corrupt\":[]}}'; exit 1");
+    let failure = Failure::new(Code::CommandFailed, "no good").at("run").help("do better");
+    let word = serde_json::to_string(&Message::Failed(failure.clone())).expect("json");
+    bench.script("a", &format!("echo trouble >&2; echo '{word}'; exit 1"));
     let both = plan(&[("a", 1, None), ("b", 2, Some(0)), ("c", 3, Some(1)), ("z", 4, None)]);
     let ran = bench.run(&both);
     assert_eq!((ran.counts(), bench.take_ran()), ([0, 0, 1, 3], vec!["a".into()]));
-    assert_eq!(
-        (ran.failure().message.as_str(), ran.failure().help.as_deref()),
-        ("no good", Some("do better"))
-    );
+    assert_eq!(*ran.failure(), failure);
     assert_eq!(ran.skipped(), BTreeMap::from(["b", "c", "z"].map(|stage| (stage, "`a` failed"))));
     let log = ran.events.iter().find_map(|event| match event {
         Event::StageFailed { log, .. } => log.clone(),
@@ -309,7 +309,7 @@ fn what_a_killed_worker_left_is_there_for_the_next_until_it_is_done() {
     bench.options.force = BTreeSet::from(["a".to_owned()]);
     for _ in 0..2 {
         bench.script("a", &format!("{count} echo attempts: >&2; cat \"$out/out\" >&2; kill -9 $$"));
-        assert!(bench.run(&one).failure().message.ends_with("attempts:\n  1"));
+        assert!(bench.run(&one).failure().notes[0].ends_with("attempts:\n  1"));
     }
 }
 

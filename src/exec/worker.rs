@@ -21,6 +21,7 @@ use signal_hook::low_level::signal_name;
 
 use super::schedule::{News, Ticket};
 use crate::action::{Action, Precision, Request};
+use crate::diag::Code;
 use crate::event::{Failure, Message};
 
 /// How long a worker may live on after its last word, or after it closed its output.
@@ -194,10 +195,10 @@ impl Process {
                 Ending::Done { peak_memory, versions }
             }
             (word, Ok(status)) => Ending::Failed(self.obituary(word.is_some(), status)),
-            (_, Err(error)) => Ending::Failed(Failure {
-                message: format!("cannot tell how the worker ended: {error}"),
-                ..Failure::default()
-            }),
+            (_, Err(error)) => {
+                let message = format!("cannot tell how the worker ended: {error}");
+                Ending::Failed(Failure::new(Code::WorkerEnded, message))
+            }
         }
     }
 
@@ -210,35 +211,26 @@ impl Process {
     }
 
     fn obituary(&self, done: bool, status: ExitStatus) -> Failure {
-        let (how, mut help) = describe(status);
-        let mut message = match (self.overdue, done) {
+        let (how, help) = describe(status);
+        let message = match (self.overdue, done) {
             (true, true) => "the worker said that it was done, but did not exit, and was killed".to_owned(),
             (true, false) => "the worker closed its output without a last word, and was killed".to_owned(),
             (false, true) => format!("the worker said that it was done, but then {how}"),
             (false, false) => format!("the worker {how} without saying why"),
         };
-        if self.overdue {
-            help = None;
-        }
+        let help = help.filter(|_| !self.overdue);
         let tail = self.log_tail();
-        if tail.is_empty() {
-            message.push_str("; its log is empty");
-        } else {
-            message.push_str(&quoted(&tail));
-        }
-        Failure { message, help, corrupt: vec![] }
+        let said = if tail.is_empty() { "its log is empty".to_owned() } else { quoted(&tail) };
+        Failure { help, ..Failure::new(Code::WorkerEnded, message).note(said) }
     }
 
     /// The same failure, with what the program said last.
-    fn with_tail(&self, mut failure: Failure) -> Failure {
+    fn with_tail(&self, failure: Failure) -> Failure {
         // The failure's own words are the last lines of the log.
         let own: Vec<&str> = failure.message.lines().collect();
         let mut tail = self.log_tail();
         tail.retain(|line| !own.contains(&line.as_str()));
-        if !tail.is_empty() {
-            failure.message.push_str(&quoted(&tail));
-        }
-        failure
+        if tail.is_empty() { failure } else { failure.note(quoted(&tail)) }
     }
 
     /// The last lines of this worker's part of the log, without control characters. A log that cannot
@@ -309,10 +301,10 @@ fn listen(stdout: impl Read, mut log: File, ticket: Ticket, news: &SyncSender<Ne
     drop(news.send(News::Silent(ticket)));
 }
 
-/// The end of a log, to follow what it explains.
+/// The end of a log.
 fn quoted(tail: &[String]) -> String {
     let lines: Vec<String> = tail.iter().map(|line| format!("\n  {line}")).collect();
-    format!("; its log ends:{}", lines.concat())
+    format!("its log ends:{}", lines.concat())
 }
 
 /// How a process ended, to follow "the worker", and the way out.

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
 
+use tartan::diag::Code;
 use tartan::event::Failure;
 use tch::Cuda;
 
@@ -118,26 +119,18 @@ fn is_out_of_memory(text: &str) -> bool {
 /// a C++ error, then a backtrace.
 pub fn explain_panic(text: &str) -> Failure {
     let Some((_, error)) = text.split_once("Torch(\"") else {
-        return Failure {
-            message: format!("the worker has a fault: {text}"),
-            help: Some("this is a bug in tartan; please report it with the stage's log".to_owned()),
-            corrupt: vec![],
-        };
+        return Failure::defect(format!("the worker has a fault: {text}"));
     };
     // The text is as `Debug` prints it: line ends are escaped.
     let first_line = error.split("\\n").next().unwrap_or(error).trim_end_matches("\")").replace("\\\"", "\"");
     if is_out_of_memory(&first_line) {
-        return Failure {
-            message: format!("out of memory: {first_line}"),
-            help: Some(
-                "lower the data's `max_length`, take a smaller encoder, or say `precision: bf16`; training has tried \
-                 smaller parts of a batch already"
-                    .to_owned(),
-            ),
-            corrupt: vec![],
-        };
+        return Failure::new(Code::OutOfMemory, format!("out of memory: {first_line}")).help(
+            "lower the data's `max_length`, take a smaller encoder, or say `precision: bf16`; training has tried \
+             smaller parts of a batch already",
+        );
     }
-    Failure { message: format!("libtorch failed: {first_line}"), help: None, corrupt: vec![] }
+    Failure::new(Code::Torch, format!("libtorch failed: {first_line}"))
+        .help("see the stage's log; if `--device cpu` fails alike, please report it")
 }
 
 /// The two calls that go through the dynamic loader.

@@ -8,6 +8,7 @@ use rand::Rng as _;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use tartan::action::Precision;
 use tartan::data::rng;
+use tartan::diag::Code;
 use tch::{Device, Kind, Tensor};
 
 use super::config::{Config, Family, Init, Spec};
@@ -33,6 +34,15 @@ pub enum WeightsError {
 }
 
 impl WeightsError {
+    /// What kind of fault it is.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Format(_) | Self::Misfit(_) => Code::Misfit,
+            Self::Io(_) => Code::System,
+            Self::NotFinite(_) => Code::NotFinite,
+        }
+    }
+
     /// The way out, for a checkpoint that a user named.
     pub fn help(&self) -> &'static str {
         match self {

@@ -33,7 +33,8 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Level;
+    use crate::diag::Code;
+    use crate::event::{Failure, Level};
 
     #[test]
     fn every_line_is_an_event_with_its_time() {
@@ -43,6 +44,11 @@ mod tests {
         let mut log = EventLog::create(&path).expect("create");
         let events = [
             Event::RunNote { level: Level::Warning, text: "two\nlines".to_owned() },
+            Event::StageFailed {
+                stage: "b".to_owned(),
+                failure: Failure::new(Code::CommandFailed, "`sh` exited with status 3").at("run"),
+                log: None,
+            },
             Event::StageSkipped { stage: "a".to_owned(), because: "`b` failed".to_owned() },
         ];
         for event in &events {
@@ -53,6 +59,7 @@ mod tests {
         assert_eq!(read, events);
         let first: serde_json::Value =
             serde_json::from_str(text.lines().next().expect("line")).expect("json");
+        assert!(text.contains(r#""code":"T1102""#), "{text}");
         assert!(first["time"].as_f64().is_some_and(|time| time > 1.6e9));
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::words::{bar, clean, counted, duration, figures, in_words, shortened};
+use super::words::{bar, clean, counted, duration, figures, shortened};
 use crate::event::{self, Event, Level, some_of};
 
 /// How often a running stage gets a plain line.
@@ -148,10 +148,10 @@ impl Progress {
                 self.take_down(stage);
                 self.say(Mark::Warning, &format!("{stage} is put back: {because}"));
             }
-            Event::StageFailed { stage, failure, log } => {
+            Event::StageFailed { stage, .. } => {
                 self.run.failed += 1;
                 self.take_down(stage);
-                self.print(Mark::Failed, &in_words(stage, failure, log.as_deref()));
+                self.print(Mark::Failed, &format!("{stage} failed"));
             }
             Event::StageSkipped { stage, because } => {
                 self.take_down(stage);
@@ -184,6 +184,12 @@ impl Progress {
         {
             overall.set_message(self.overall());
         }
+    }
+
+    /// Prints lines that stay, also when told to be quiet, and sets them off from what follows.
+    pub fn block(&mut self, lines: &str) {
+        self.print(Mark::None, lines);
+        self.print(Mark::None, "");
     }
 
     /// Takes the live lines down, as at the end of a run.
@@ -327,6 +333,7 @@ fn line_style(spinner: bool) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diag::Code;
     use crate::digest::Digest;
     use crate::event::Failure;
     use std::sync::{Arc, Mutex};
@@ -349,6 +356,9 @@ mod tests {
         let mut progress = Progress::plain(Box::new(page.clone()), quiet);
         for event in events {
             progress.show(event);
+            if let Event::StageFailed { failure, .. } = event {
+                progress.block(&format!("error[{}]: {}\n  \x1b[2Jstep 7", failure.code, failure.message));
+            }
         }
         drop(progress);
         let bytes = page.0.lock().expect("page").clone();
@@ -358,11 +368,7 @@ mod tests {
     fn a_run() -> Vec<Event> {
         let key = Digest::of(b"key");
         let stage = |name: &str| name.to_owned();
-        let failure = Failure {
-            message: "the loss is not finite\n\x1b[2Jstep 7".to_owned(),
-            help: Some("a smaller `lr`".to_owned()),
-            corrupt: vec![],
-        };
+        let failure = Failure::new(Code::NotFinite, "the loss is not finite");
         let progress = event::Progress {
             phase: "train".to_owned(),
             done: 1,
@@ -415,10 +421,9 @@ toy: 5 stages, 1 up to date; 2 jobs of 1 thread
 ✓ task  1.2 s, the same as before
   tune[seed=1]: train started on cuda:0
 ✗ tune[seed=1] failed
-    the loss is not finite
-    [2Jstep 7
-    help: a smaller `lr`
-    log: cache/x.log (`tartan logs 'tune[seed=1]'`)
+error[T1104]: the loss is not finite
+  [2Jstep 7
+
 - not run, because `tune[seed=1]` failed: test, export
 failed in 1:15 min: 1 ran, 1 up to date, 1 failed, 2 not run
 ";
@@ -429,6 +434,6 @@ failed in 1:15 min: 1 ran, 1 up to date, 1 failed, 2 not run
     fn quiet_shows_failures_only() {
         let text = shown(&a_run(), true);
         assert!(text.starts_with("✗ tune[seed=1] failed\n"), "{text}");
-        assert_eq!(text.lines().count(), 5, "{text}");
+        assert_eq!(text.lines().count(), 4, "{text}");
     }
 }

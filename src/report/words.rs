@@ -1,21 +1,9 @@
-//! Words for figures, names and failures: text in, text out.
+//! Words for figures and names: text in, text out.
 
-use crate::event::{self, Failure};
+use crate::event;
 
 /// Characters of a bar.
 const BAR: usize = 12;
-/// What failed, why, and where to read on.
-pub(super) fn in_words(stage: &str, failure: &Failure, log: Option<&str>) -> String {
-    let mut lines = vec![format!("{stage} failed")];
-    lines.extend(failure.message.lines().map(|line| format!("    {line}")));
-    if let Some(help) = &failure.help {
-        lines.push(format!("    help: {}", help.replace('\n', "\n          ")));
-    }
-    if let Some(log) = log {
-        lines.push(format!("    log: {log} (`tartan logs {}`)", shell_word(stage)));
-    }
-    lines.join("\n")
-}
 
 /// How far a stage is, on one line.
 pub(super) fn figures(progress: &event::Progress, rate: Option<f64>, with_bar: bool) -> String {

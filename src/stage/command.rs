@@ -24,9 +24,10 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use signal_hook::consts::{SIGKILL, SIGTERM};
 use signal_hook::low_level::signal_name;
 use tartan::action::{self, PARAMS, roles};
+use tartan::diag::Code;
 use tartan::event::{Failure, Level, some_of};
 
-use super::{Io, failure, failure_with_help, model, write_failure};
+use super::{Io, model, write_failure};
 use folder::Left;
 pub use processes::end_descendants;
 
@@ -66,7 +67,9 @@ pub fn run(action: &action::Command, io: &Io) -> Result<(), Failure> {
         .stdout(log()?);
     let status = wait(command, &action.run[0], io)?;
     if !status.success() {
-        return Err(ended_badly(&action.run[0], status, &inputs));
+        // `shell: LINE` came as this.
+        let field = if action.run.get(1).is_some_and(|flag| flag == "-ec") { "shell" } else { "run" };
+        return Err(ended_badly(&action.run[0], status, &inputs).at(field));
     }
     let Left { undeclared } = folder::keep(&place.work, &io.request.out, &action.outputs, &inputs)?;
     if !undeclared.is_empty() {
@@ -86,7 +89,8 @@ pub fn run(action: &action::Command, io: &Io) -> Result<(), Failure> {
 /// Makes the folders, beside the one for outputs: the file system of the store, so that files move.
 fn prepare(io: &Io) -> Result<Place, Failure> {
     let beside = |name: &str| {
-        let path = std::path::absolute(io.request.out.with_file_name(name)).map_err(failure)?;
+        let path = std::path::absolute(io.request.out.with_file_name(name))
+            .map_err(|error| Failure::new(Code::System, error))?;
         fs::create_dir(&path).map_err(|error| write_failure(&path, &error))?;
         Ok(path)
     };
@@ -130,14 +134,14 @@ fn make_folder_of(file: &Path) -> Result<(), Failure> {
 fn program(action: &action::Command, io: &Io) -> Result<PathBuf, Failure> {
     let name = action.run.first().map_or("", String::as_str);
     let Some(file) = io.request.inputs.get(&roles::program(name)) else {
-        return Err(failure(format!("the request has no program `{name}`")));
+        return Err(Failure::defect(format!("the request has no program `{name}`")));
     };
-    std::path::absolute(&file.path).map_err(failure)
+    std::path::absolute(&file.path).map_err(|error| Failure::new(Code::System, error))
 }
 
 fn log() -> Result<Stdio, Failure> {
     let log = std::io::stderr().as_fd().try_clone_to_owned();
-    log.map(Stdio::from).map_err(|error| failure(format!("cannot write the log: {error}")))
+    log.map(Stdio::from).map_err(|error| Failure::new(Code::System, format!("cannot write the log: {error}")))
 }
 
 /// What the program sees of the environment but for its own `env`.
@@ -170,7 +174,8 @@ fn gpu(device: &str, visible: Option<OsString>) -> OsString {
 #[expect(unsafe_code, reason = "asking the system for a signal between fork and exec is one plain call")]
 fn wait(mut command: Command, name: &str, io: &Io) -> Result<ExitStatus, Failure> {
     let asked_to_end = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGTERM, Arc::clone(&asked_to_end)).map_err(failure)?;
+    signal_hook::flag::register(SIGTERM, Arc::clone(&asked_to_end))
+        .map_err(|error| Failure::new(Code::System, error))?;
     processes::adopt_orphans()?;
     // SAFETY: the closure allocates nothing and takes no lock: it is one system call.
     unsafe {
@@ -178,23 +183,29 @@ fn wait(mut command: Command, name: &str, io: &Io) -> Result<ExitStatus, Failure
         command.pre_exec(|| set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into));
     }
     let started = Instant::now();
-    let mut child = command.spawn().map_err(|error| failure(format!("cannot start `{name}`: {error}")))?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| Failure::new(Code::NoProgram, format!("cannot start `{name}`: {error}")))?;
     let mut tick = Duration::from_millis(1);
     let ended = loop {
         match child.try_wait() {
             Ok(Some(status)) => break Ok(status),
             Ok(None) => {}
-            Err(error) => break Err(failure(format!("cannot wait for `{name}`: {error}"))),
+            Err(error) => {
+                break Err(Failure::new(Code::System, format!("cannot wait for `{name}`: {error}")));
+            }
         }
         if asked_to_end.load(Ordering::Relaxed) {
-            break Err(failure("it was asked to end"));
+            break Err(Failure::new(Code::WorkerEnded, "it was asked to end"));
         }
         if let Some(limit) = io.request.means.timeout.filter(|limit| started.elapsed() >= *limit) {
             let limit = humantime::format_duration(limit);
-            break Err(failure_with_help(
+            break Err(Failure::new(
+                Code::CommandFailed,
                 format!("`{name}` took longer than its `timeout` of {limit}, and was killed"),
-                "give it more time, or leave `timeout` out",
-            ));
+            )
+            .at("timeout")
+            .help("give it more time, or leave `timeout` out"));
         }
         thread::sleep(tick);
         tick = (tick * 2).min(LONGEST_TICK);
@@ -223,7 +234,7 @@ fn ended_badly(name: &str, status: ExitStatus, inputs: &[String]) -> Failure {
              `env` or `pass_env`"
         )
     };
-    failure_with_help(message, help)
+    Failure::new(Code::CommandFailed, message).help(help)
 }
 
 #[cfg(test)]

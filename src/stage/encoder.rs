@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use tartan::action::{self, Vocabulary, roles};
+use tartan::diag::Code;
 use tartan::event::{Failure, Level};
 use tokenizers::Tokenizer;
 
-use super::{Io, failure, failure_with_help, model};
+use super::{Io, model};
 use crate::learn::config::{Config, Family};
 use crate::learn::weights::{self, Checkpoint, Tensors};
 
@@ -31,7 +32,7 @@ pub fn run(action: &action::Encoder, io: &Io<'_>) -> Result<(), Failure> {
     let config = model::config(&config_json, &io.name(roles::CONFIG))?;
     let tokenizer_json = io.input(roles::TOKENIZER)?;
     let vocabulary = vocabulary(&tokenizer_json, &config)
-        .map_err(|why| failure(format!("{}: {why}", io.name(roles::TOKENIZER))))?;
+        .map_err(|why| Failure::new(Code::BadTokenizer, format!("{}: {why}", io.name(roles::TOKENIZER))))?;
     let (tensors, made) = if action.random {
         (random(&config, vocabulary.pad, action.seed), vec![])
     } else {
@@ -51,7 +52,7 @@ pub fn run(action: &action::Encoder, io: &Io<'_>) -> Result<(), Failure> {
         made: &made,
     };
     io.output(roles::CONFIG, &config_json)?;
-    io.output(roles::WEIGHTS, &weights::write(&tensors, None).map_err(failure)?)?;
+    io.output(roles::WEIGHTS, &weights::write(&tensors, None).map_err(Failure::defect)?)?;
     io.output(roles::TOKENIZER, &tokenizer_json)?;
     io.output(roles::VOCABULARY, &model::pretty_json(&vocabulary)?)?;
     io.output(roles::ENCODER, &model::pretty_json(&card)?)
@@ -82,7 +83,7 @@ fn checkpoint(
     let role = roles::WEIGHTS;
     let Checkpoint { tensors, made, ignored, untied } =
         weights::read_checkpoint(config, &io.input(role)?, action.seed)
-            .map_err(|error| failure_with_help(format!("{}: {error}", io.name(role)), error.help()))?;
+            .map_err(|error| model::about(io, role, &error).help(error.help()))?;
     if !made.is_empty() {
         let text =
             format!("the checkpoint lacks an LM head; made from seed {}: {}", action.seed, made.join(", "));

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tartan::action::{self, Labels, Vocabulary, roles};
+use tartan::diag::Code;
 use tartan::event::{Failure, Progress};
 
-use super::{Io, failure, failure_with_help, model};
+use super::{Io, model};
 use crate::learn::encoder::Encoder;
 use crate::learn::head::Head;
 use crate::learn::metrics::{Confusion, LabelScore};
@@ -40,13 +41,10 @@ pub fn run(action: &action::Evaluate, io: &Io<'_>) -> Result<(), Failure> {
     let device = model::device(io)?;
     let config = model::config(&io.input("model/config.json")?, &io.name("model/config.json"))?;
     let Some(trained) = model::read_head(io, "model/head.safetensors", &config)? else {
-        return Err(failure_with_help(
-            format!(
-                "the model ({}) was trained without an end-task: it has no head",
-                io.name("model/config.json")
-            ),
-            "evaluate a train stage that has an `end_task`",
-        ));
+        let model = io.name("model/config.json");
+        let message = format!("the model ({model}) was trained without an end-task: it has no head");
+        let help = "evaluate a train stage that has an `end_task`";
+        return Err(Failure::new(Code::WrongStageKind, message).at("model").help(help));
     };
     let labels: Labels = io.json("data/labels.json")?;
     let vocabulary: Vocabulary = io.json("data/vocabulary.json")?;
@@ -54,14 +52,12 @@ pub fn run(action: &action::Evaluate, io: &Io<'_>) -> Result<(), Failure> {
     let split = model::split(io, &format!("data/{}", roles::split(&action.split)))?;
     let what = format!("the {} split", action.split);
     if split.is_empty() {
-        return Err(failure(format!("{what} has no text")));
+        return Err(Failure::new(Code::EmptySplit, format!("{what} has no text")).at("split"));
     }
     let known = |label: &i32| usize::try_from(*label).is_ok_and(|label| label < labels.names.len());
     if split.labels.is_empty() || !split.labels.iter().all(known) {
-        return Err(failure_with_help(
-            format!("{what} has no labels"),
-            "scores need labels: give its records them, under the field that `label` of the tokenize stage names",
-        ));
+        let help = "scores need labels: give its records them, under the field that `label` of the tokenize stage names";
+        return Err(Failure::new(Code::NoLabels, format!("{what} has no labels")).at("split").help(help));
     }
     model::check_split(&split, &config, &vocabulary, &what)?;
 
@@ -82,7 +78,7 @@ pub fn run(action: &action::Evaluate, io: &Io<'_>) -> Result<(), Failure> {
         });
     });
     if probabilities.iter().flatten().any(|probability| !probability.is_finite()) {
-        return Err(failure("the model's logits are not finite"));
+        return Err(Failure::new(Code::NotFinite, "the model's logits are not finite").at("model"));
     }
 
     let predicted: Vec<usize> = probabilities.iter().map(|row| most_probable(row)).collect();
@@ -119,12 +115,9 @@ fn check_labels(of_model: &[String], of_data: &Labels) -> Result<(), Failure> {
     if of_model == known {
         return Ok(());
     }
-    Err(failure_with_help(
-        format!(
-            "the labels of the model and of the data differ\n  model: {}\n  data: {}",
-            of_model.join(", "),
-            known.join(", ")
-        ),
-        "evaluate on the data that the model's end-task was trained on",
-    ))
+    Err(Failure::new(Code::Misfit, "the labels of the model and of the data differ")
+        .at("data")
+        .note(format!("the model's are {}", of_model.join(", ")))
+        .note(format!("the data's are {}", known.join(", ")))
+        .help("evaluate on the data that the model's end-task was trained on"))
 }

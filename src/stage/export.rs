@@ -3,10 +3,11 @@
 
 use serde_json::{Map, Value, json};
 use tartan::action::{Vocabulary, roles};
+use tartan::diag::Code;
 use tartan::event::Failure;
 use tokenizers::{ModelWrapper, Tokenizer};
 
-use super::{Io, failure, model};
+use super::{Io, model};
 use crate::learn::config::{Config, Family};
 use crate::learn::weights::{self, Tensors};
 
@@ -24,7 +25,7 @@ pub fn run(io: &Io<'_>) -> Result<(), Failure> {
     let tokenizer_json = io.input(roles::TOKENIZER)?;
     let vocabulary: Vocabulary = io.json(roles::VOCABULARY)?;
     let special = special_tokens(&tokenizer_json, &vocabulary, config.family)
-        .map_err(|why| failure(format!("{}: {why}", io.name(roles::TOKENIZER))))?;
+        .map_err(|why| Failure::new(Code::BadTokenizer, format!("{}: {why}", io.name(roles::TOKENIZER))))?;
 
     let mut labels = None;
     if let Some(head) = head {
@@ -41,7 +42,7 @@ pub fn run(io: &Io<'_>) -> Result<(), Failure> {
     tokenizer_config.insert("model_input_names".to_owned(), json!(["input_ids", "attention_mask"]));
 
     // `transformers` wants to know that the file was written for PyTorch.
-    let bytes = weights::write(&tensors, Some(("format", "pt".to_owned()))).map_err(failure)?;
+    let bytes = weights::write(&tensors, Some(("format", "pt".to_owned()))).map_err(Failure::defect)?;
     io.output(roles::CONFIG, &model::pretty_json(&config_json)?)?;
     io.output(roles::WEIGHTS, &bytes)?;
     io.output(roles::TOKENIZER, &tokenizer_json)?;
@@ -67,7 +68,7 @@ fn exported_config(
     labels: Option<&[String]>,
     pad: u32,
 ) -> Result<Map<String, Value>, Failure> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(failure)?;
+    let mut fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(Failure::defect)?;
     let base = match config.model_type.as_str() {
         "camembert" => "Camembert",
         "xlm-roberta" => "XLMRoberta",

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use tartan::action::{Fetch, Pin, roles};
 use tartan::diag::{Code, without_query};
-use tartan::event::{Failure, Finding, Level, Progress};
+use tartan::event::{Failure, Level, Progress};
 
-use super::{Io, failure, failure_with_help};
+use super::Io;
 use http::{Answer, Login, Trouble};
 use partial::{Check, Partial};
 
@@ -47,22 +47,27 @@ pub fn run(action: &Fetch, io: &Io) -> Result<(), Failure> {
     if partial.len > 0 && partial.is_whole() {
         return partial.deliver(&io.request.out.join(roles::FETCHED));
     }
-    let mut failures = vec![];
+    let mut failures: Vec<Failure> = vec![];
     for url in &io.request.urls {
         match fetch(&Source { url, login: None, is_pinned: true }, &mut partial, io) {
             Ok(()) => return partial.deliver(&io.request.out.join(roles::FETCHED)),
             Err(failure) => failures.push(failure),
         }
     }
-    let message: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
-    let message =
-        if message.is_empty() { "there is no URL to fetch from".to_owned() } else { message.join("\n") };
-    let help = failures.into_iter().rev().find_map(|failure| failure.help);
-    if partial.is_refused {
-        let (message, help) = (message.clone(), help.clone());
-        io.finding(Finding { code: Code::OtherFile, is_error: true, field: vec![], message, help });
+    Err(of_all(failures))
+}
+
+/// Why none of a file's URLs gave it: what is wrong with the last one, and what was with those before it.
+fn of_all(mut failures: Vec<Failure>) -> Failure {
+    // That another file came says more than that none did.
+    failures.sort_by_key(|failure| failure.code == Code::OtherFile);
+    let Some(mut last) = failures.pop() else { return Failure::defect("there is no URL to fetch from") };
+    for failure in failures {
+        last.notes.push(failure.message);
+        last.notes.extend(failure.notes);
+        last.help = last.help.or(failure.help);
     }
-    Err(Failure { message, help, corrupt: vec![] })
+    last
 }
 
 /// Whom a file is fetched from.
@@ -95,7 +100,6 @@ pub(super) fn fetch(from: &Source, partial: &mut Partial, io: &Io) -> Result<(),
             }
             Ok(ended) => {
                 let failure = differs(from, ended, partial);
-                partial.is_refused = true;
                 partial.clear()?;
                 return Err(failure);
             }
@@ -130,7 +134,7 @@ impl Patience {
             } else {
                 String::new()
             };
-            return Err(failure_with_help(format!("{message}{asked}"), help));
+            return Err(Failure::new(Code::Unfetched, format!("{message}{asked}")).help(help));
         }
         note(format!("{message}; trying again in {} s", wait.as_secs()));
         thread::sleep(wait);
@@ -199,16 +203,21 @@ fn ask(from: &Source, limit: u64, partial: &mut Partial, io: &Io) -> Result<Ende
 fn limit() -> Result<u64, Failure> {
     let Ok(text) = env::var(LIMIT_VARIABLE) else { return Ok(LIMIT * MEGABYTE) };
     let megabytes = text.parse::<u64>().ok().filter(|megabytes| *megabytes > 0);
-    let fault =
-        || failure(format!("{LIMIT_VARIABLE} is a whole number of megabytes, at least 1, not `{text}`"));
+    let fault = || {
+        Failure::new(
+            Code::BadSetting,
+            format!("{LIMIT_VARIABLE} is a whole number of megabytes, at least 1, not `{text}`"),
+        )
+    };
     Ok(megabytes.ok_or_else(fault)?.saturating_mul(MEGABYTE))
 }
 
 fn too_large(url: &str, limit: u64) -> Failure {
-    failure_with_help(
+    Failure::new(
+        Code::Unfetched,
         format!("{} has more than {} MB, and is not fetched", without_query(url), limit / MEGABYTE),
-        format!("check the URL; {LIMIT_VARIABLE}=MEGABYTES sets another limit"),
     )
+    .help(format!("check the URL; {LIMIT_VARIABLE}=MEGABYTES sets another limit"))
 }
 
 fn differs(from: &Source, ended: Ended, partial: &Partial) -> Failure {
@@ -218,17 +227,13 @@ fn differs(from: &Source, ended: Ended, partial: &Partial) -> Failure {
     let (length, check) = (partial.len, partial.check());
     let (function, found, wanted) = (check.function(), partial.found(), check.wanted());
     if from.is_pinned {
-        return failure_with_help(
-            format!(
-                "{url} is not the file that is pinned{or}: it has {length} bytes{page}\n  its {function} is     {found}\n  the pinned {function} is {wanted}",
-            ),
-            "if the file was changed on purpose, pin its new digest; else use a mirror, or a copy of your own by its path",
-        );
+        let message = format!("{url} is not the file that is pinned{or}: it has {length} bytes{page}");
+        return Failure::new(Code::OtherFile, message)
+            .note(format!("its {function} is     {found}\nthe pinned {function} is {wanted}"))
+            .help("if the file was changed on purpose, pin its new digest; else use a mirror, or a copy of your own by its path");
     }
-    failure_with_help(
-        format!(
-            "{url} is not the file that the hub says it is{or}: it has {length} bytes{page}\n  its {function} is        {found}\n  the hub says its {function} is {wanted}",
-        ),
-        "run again; if it stays so, a proxy or a mirror on the way (HF_ENDPOINT) gives other bytes",
-    )
+    let message = format!("{url} is not the file that the hub says it is{or}: it has {length} bytes{page}");
+    Failure::new(Code::OtherFile, message)
+        .note(format!("its {function} is        {found}\nthe hub says its {function} is {wanted}"))
+        .help("run again; if it stays so, a proxy or a mirror on the way (HF_ENDPOINT) gives other bytes")
 }

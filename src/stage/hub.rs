@@ -22,12 +22,13 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use tartan::action::{HubFiles, roles};
+use tartan::diag::Code;
 use tartan::event::{Failure, Level};
 use tartan::hub::{Answer, Ask, Repo};
 
 use super::fetch::partial::{Check, Partial, is_sound};
 use super::fetch::{self, Source};
-use super::{Io, failure, failure_with_help, write_failure};
+use super::{Io, read_failure, write_failure};
 use api::{Head, Hub, Info};
 
 /// Writes each file of a commit under its name without its folders.
@@ -108,7 +109,7 @@ impl Snapshot<'_> {
 
     /// Whether the hub's cache has a file whole. A link names its blob by what that must come to.
     fn is_there(&self, path: &Path, file: &str) -> Result<bool, Failure> {
-        let cannot = |error: &io::Error| failure(format!("cannot read {}: {error}", path.display()));
+        let cannot = |error: &io::Error| read_failure(path, error);
         let blob = match fs::canonicalize(path) {
             Ok(blob) => blob,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -124,7 +125,7 @@ impl Snapshot<'_> {
         }
         let text = format!("`{file}` of `{}` is damaged in the hub's cache: {}", self.repo, blob.display());
         if self.hub.is_offline {
-            return Err(failure_with_help(text, "unset HF_HUB_OFFLINE to fetch it again"));
+            return Err(Failure::new(Code::HubOffline, text).help("unset HF_HUB_OFFLINE to fetch it again"));
         }
         self.io.note(Level::Warning, format!("{text}; fetching it again"));
         Ok(false)
@@ -169,7 +170,9 @@ impl Snapshot<'_> {
     /// Weights in several files become one: the index says which tensor is in which.
     fn join_shards(&self, file: &str, out: &Path) -> Result<(), Failure> {
         let Some(index) = self.have(&api::index_of(file))? else { return Err(self.lacks(file)) };
-        let wrong = |why: String| failure(format!("`{}` of `{}`: {why}", api::index_of(file), self.repo));
+        let wrong = |why: String| {
+            Failure::new(Code::Misfit, format!("`{}` of `{}`: {why}", api::index_of(file), self.repo))
+        };
         let index: Index = File::open(&index)
             .map_err(|error| wrong(error.to_string()))
             .and_then(|file| serde_json::from_reader(file).map_err(|error| wrong(error.to_string())))?;
@@ -182,8 +185,7 @@ impl Snapshot<'_> {
             }
             let shard = format!("{folder}{shard}");
             let path = self.have(&shard)?.ok_or_else(|| self.lacks(&shard))?;
-            let read = fs::read(&path);
-            bytes.push(read.map_err(|error| failure(format!("cannot read {}: {error}", path.display())))?);
+            bytes.push(fs::read(&path).map_err(|error| read_failure(&path, &error))?);
         }
         let mut tensors = BTreeMap::new();
         for bytes in &bytes {
@@ -194,21 +196,22 @@ impl Snapshot<'_> {
             return Err(wrong(format!("no file has the tensor `{name}`")));
         }
         safetensors::serialize_to_file(tensors, None, out)
-            .map_err(|error| failure(format!("cannot write {}: {error}", out.display())))
+            .map_err(|error| Failure::new(Code::System, format!("cannot write {}: {error}", out.display())))
     }
 
     /// That a file is not to be had.
     fn lacks(&self, file: &str) -> Failure {
         if self.hub.is_offline {
-            return failure_with_help(
+            return Failure::new(
+                Code::HubOffline,
                 format!(
                     "`{file}` of `{}` at {} is not in the hub's cache ({}), and HF_HUB_OFFLINE is set",
                     self.repo,
                     self.commit,
                     self.hub.cache.root().display()
                 ),
-                "run once without HF_HUB_OFFLINE, or name a folder that has the files",
-            );
+            )
+            .help("run once without HF_HUB_OFFLINE, or name a folder that has the files");
         }
         // What else there is makes the answer better; without it there is still an answer.
         let info = self.hub.info(self.repo, self.commit, &|_| ());
@@ -218,10 +221,11 @@ impl Snapshot<'_> {
     fn not_writable(&self, path: &Path, error: &io::Error) -> Failure {
         let root = self.hub.cache.root().display();
         match error.kind() {
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => failure_with_help(
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Failure::new(
+                Code::System,
                 format!("cannot write to the hub's cache: {}: {error}", path.display()),
-                format!("the cache is {root}; HF_HUB_CACHE=DIR names another"),
-            ),
+            )
+            .help(format!("the cache is {root}; HF_HUB_CACHE=DIR names another")),
             _ => write_failure(path, error),
         }
     }
@@ -250,8 +254,7 @@ fn link(blob: &str, file: &str, path: &Path) -> Result<(), Failure> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
-    let mut file =
-        File::open(from).map_err(|error| failure(format!("cannot read {}: {error}", from.display())))?;
+    let mut file = File::open(from).map_err(|error| read_failure(from, &error))?;
     let copied = File::create_new(to).and_then(|mut out| io::copy(&mut file, &mut out));
     copied.map(drop).map_err(|error| write_failure(to, &error))
 }

@@ -15,7 +15,6 @@ mod tokenize;
 mod train;
 
 use std::cell::Cell;
-use std::fmt::Display;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
@@ -24,6 +23,7 @@ use std::time::{Duration, Instant};
 pub use command::end_descendants;
 use serde::de::DeserializeOwned;
 use tartan::action::{Action, InputFile, Request};
+use tartan::diag::Code;
 use tartan::digest::Digest;
 use tartan::event::{Failure, Finding, Level, Message, Progress};
 
@@ -32,7 +32,9 @@ pub fn run(request: &Request, say: &dyn Fn(Message)) -> Result<(), Failure> {
     let io = Io::new(request, say);
     match &request.action {
         Action::Fetch(action) => fetch::run(action, &io),
-        Action::Encoder(action) => encoder::run(action, &io),
+        // It can fail of what is in its folder.
+        Action::Encoder(action) => encoder::run(action, &io)
+            .map_err(|failure| failure.at(if action.random { "random" } else { "from" })),
         Action::Tokenize(action) => tokenize::run(action, &io),
         Action::Objective(action) => objective::run(action, &io),
         Action::Train(action) | Action::LearnWeights(action) => train::run(action, &io),
@@ -42,27 +44,21 @@ pub fn run(request: &Request, say: &dyn Fn(Message)) -> Result<(), Failure> {
     }
 }
 
-/// A failure without a way out.
-pub fn failure(message: impl Display) -> Failure {
-    Failure { message: message.to_string(), ..Failure::default() }
-}
-
-/// A failure and the way out.
-pub fn failure_with_help(message: impl Display, help: impl Display) -> Failure {
-    Failure { message: message.to_string(), help: Some(help.to_string()), corrupt: vec![] }
+/// A file could not be read.
+pub fn read_failure(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Code::UnreadableFile, format!("cannot read {}: {error}", path.display()))
 }
 
 /// A file could not be written.
 pub fn write_failure(path: &Path, error: &std::io::Error) -> Failure {
-    let help = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(
+    let failure = Failure::new(Code::System, format!("cannot write {}: {error}", path.display()));
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => failure.help(
             "free some space (`tartan cache gc` frees what no pipeline reaches), or use a store on another disk \
-             with `--cache DIR`"
-                .to_owned(),
+             with `--cache DIR`",
         ),
-        _ => None,
-    };
-    Failure { help, ..failure(format!("cannot write {}: {error}", path.display())) }
+        _ => failure,
+    }
 }
 
 /// What a stage reads, writes and says.
@@ -130,13 +126,13 @@ impl<'a> Io<'a> {
     /// An input's file, for who reads it bit by bit and checks it against its digest.
     pub fn file(&self, role: &str) -> Result<&InputFile, Failure> {
         let file = self.request.inputs.get(role);
-        file.ok_or_else(|| failure(format!("the request has no input `{role}`")))
+        file.ok_or_else(|| Failure::defect(format!("the request has no input `{role}`")))
     }
 
     /// An input that is JSON.
     pub fn json<T: DeserializeOwned>(&self, role: &str) -> Result<T, Failure> {
         serde_json::from_slice(&self.input(role)?)
-            .map_err(|error| failure(format!("{}: {error}", self.name(role))))
+            .map_err(|error| Failure::defect(format!("{}: {error}", self.name(role))))
     }
 
     /// Writes an output, whole and closed.
@@ -184,7 +180,7 @@ fn unreadable(role: &str, file: &InputFile, error: &std::io::Error) -> Failure {
     if file.stored && error.kind() == ErrorKind::NotFound {
         return damaged(role, file, "it is gone");
     }
-    failure(format!("cannot read {}: {error}", file.name))
+    Failure::new(Code::UnreadableFile, format!("cannot read {}: {error}", file.name))
 }
 
 /// An input's bytes are not what they were.
@@ -192,18 +188,13 @@ fn differs(role: &str, file: &InputFile) -> Failure {
     if file.stored {
         return damaged(role, file, "its bytes do not match its digest");
     }
-    failure_with_help(
-        format!("{} changed while the pipeline was running", file.name),
-        "run the pipeline again",
-    )
+    Failure::new(Code::ChangedFile, format!("{} changed while the pipeline was running", file.name))
+        .help("run the pipeline again")
 }
 
 fn damaged(role: &str, file: &InputFile, how: &str) -> Failure {
-    Failure {
-        message: format!("{} is damaged in the store: {how}", file.name),
-        help: None,
-        corrupt: vec![role.to_owned()],
-    }
+    let message = format!("{} is damaged in the store: {how}", file.name);
+    Failure { corrupt: vec![role.to_owned()], ..Failure::new(Code::Damaged, message) }
 }
 
 #[cfg(test)]

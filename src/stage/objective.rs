@@ -4,8 +4,8 @@ use tartan::action::{Objective, roles};
 use tartan::data::objective;
 use tartan::event::Failure;
 
+use super::Io;
 use super::tokenize::write_json;
-use super::{Io, failure_with_help};
 
 /// Runs the stage.
 pub fn run(params: &Objective, io: &Io) -> Result<(), Failure> {
@@ -13,6 +13,6 @@ pub fn run(params: &Objective, io: &Io) -> Result<(), Failure> {
     let labels = io.json(&format!("data/{}", roles::LABELS))?;
     let vocabulary = io.json(&format!("data/{}", roles::VOCABULARY))?;
     let file = objective::bind(params, &sizes, labels, vocabulary)
-        .map_err(|error| failure_with_help(&error, error.help()))?;
+        .map_err(|error| Failure::new(error.code(), &error).help(error.help()))?;
     write_json(io, roles::OBJECTIVE, &file)
 }

@@ -6,9 +6,10 @@ use serde::Serialize;
 use tartan::action::{InputFile, Tokenize, Vocabulary, roles};
 use tartan::data::corpus::{self, Inputs};
 use tartan::data::source::Source;
+use tartan::diag::Code;
 use tartan::event::{Failure, Progress};
 
-use super::{Io, failure};
+use super::Io;
 
 /// Runs the stage.
 pub fn run(params: &Tokenize, io: &Io) -> Result<(), Failure> {
@@ -28,10 +29,9 @@ pub fn run(params: &Tokenize, io: &Io) -> Result<(), Failure> {
         base_sizes: base_sizes.as_ref(),
     };
 
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(io.request.threads)
-        .build()
-        .map_err(|error| failure(format!("cannot start {} threads: {error}", io.request.threads)))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(io.request.threads).build().map_err(|error| {
+        Failure::new(Code::System, format!("cannot start {} threads: {error}", io.request.threads))
+    })?;
     let progress = |done, total| {
         io.progress(Progress {
             phase: "tokenize".to_owned(),
@@ -43,7 +43,7 @@ pub fn run(params: &Tokenize, io: &Io) -> Result<(), Failure> {
     };
     let corpus = corpus::build(params, &inputs, &pool, &progress).map_err(|error| {
         error.findings().into_iter().for_each(|finding| io.finding(finding));
-        Failure { help: error.help(), corrupt: error.damaged(), ..failure(error) }
+        Failure { help: error.help(), corrupt: error.damaged(), ..Failure::new(error.code(), error) }
     })?;
     corpus.findings.iter().cloned().for_each(|finding| io.finding(finding));
     for (name, split) in &corpus.splits {
@@ -62,12 +62,16 @@ fn source_files<'a>(io: &'a Io, split: &str) -> Result<Vec<(String, &'a InputFil
     }
     let several = (0..).map(|place| roles::source(split, Some(place))).take_while(|role| io.has(role));
     let files = several.map(|role| Ok((role.clone(), io.file(&role)?))).collect::<Result<Vec<_>, _>>()?;
-    if files.is_empty() { Err(failure(format!("the request has no input `{only}`"))) } else { Ok(files) }
+    if files.is_empty() {
+        Err(Failure::defect(format!("the request has no input `{only}`")))
+    } else {
+        Ok(files)
+    }
 }
 
 /// Writes an output as JSON that people can read.
 pub fn write_json(io: &Io, role: &str, value: &impl Serialize) -> Result<(), Failure> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(failure)?;
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(Failure::defect)?;
     bytes.push(b'\n');
     io.output(role, &bytes)
 }

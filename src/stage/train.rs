@@ -8,9 +8,10 @@ use signal_hook::consts::SIGTERM;
 
 use tartan::action::{self, Labels, Objective, ObjectiveFile, Vocabulary, Weights, roles};
 use tartan::data::split::Split;
+use tartan::diag::Code;
 use tartan::event::{Failure, Level, Progress};
 
-use super::{Io, failure, failure_with_help, model};
+use super::{Io, model};
 use crate::learn::checkpoint::Checkpoints;
 use crate::learn::config::Config;
 use crate::learn::dev;
@@ -37,7 +38,8 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
         sources.push(Source::read(io, &prefix, sources.len())?);
     }
     let Some(first) = sources.first() else {
-        return Err(failure("there is nothing to train on: neither an end-task nor an auxiliary objective"));
+        let message = "there is nothing to train on: neither an end-task nor an auxiliary objective";
+        return Err(Failure::defect(message));
     };
     let vocabulary = first.file.vocabulary.clone();
     for source in &sources {
@@ -47,9 +49,8 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
     let labels = end_task.then(|| classes(first.file.labels.as_ref())).flatten();
     if end_task && labels.is_none() {
         let name = &first.name;
-        return Err(failure(format!(
-            "the end-task `{name}` has no labels; it must be a `classify` objective"
-        )));
+        let message = format!("the end-task `{name}` has no labels; it must be a `classify` objective");
+        return Err(Failure::new(Code::WrongStageKind, message).at("end_task"));
     }
     let dev = if end_task && io.has("end_task/dev.safetensors") {
         Some(dev_split(io, first, &config)?)
@@ -77,7 +78,8 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
         Weights::Learned(_) => weights_log(io)?,
         _ => vec![],
     };
-    let weighting = Weighting::new(&action.weights, sources.len(), &log).map_err(failure)?;
+    let weighting = Weighting::new(&action.weights, sources.len(), &log)
+        .map_err(|error| Failure::new(Code::ObjectiveWeights, error).at("weights"))?;
     let tasks = sources
         .into_iter()
         .enumerate()
@@ -95,7 +97,8 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
         Checkpoints::new(&io.request.resume.join("checkpoint"), io.request.checkpoint, computed_on);
     // `tartan` asks its workers to end when it is interrupted: what was trained so far is kept.
     let asked_to_end = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGTERM, Arc::clone(&asked_to_end)).map_err(failure)?;
+    signal_hook::flag::register(SIGTERM, Arc::clone(&asked_to_end))
+        .map_err(|error| Failure::new(Code::System, error))?;
     let listener = Listener {
         watch: &|watch| io.progress(progress(action, &names, watch)),
         note: &|text| io.note(Level::Info, text),
@@ -104,7 +107,7 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
     let outcome = train(&job, Some(checkpoints), &listener).map_err(explain)?;
 
     io.output(roles::CONFIG, &config_json)?;
-    io.output(roles::WEIGHTS, &weights::write(&outcome.weights, None).map_err(failure)?)?;
+    io.output(roles::WEIGHTS, &weights::write(&outcome.weights, None).map_err(Failure::defect)?)?;
     io.output(roles::HEAD, &head_bytes(outcome.head.as_ref(), labels.as_deref())?)?;
     io.output(roles::HISTORY, &model::json_lines(&outcome.history)?)?;
     if action.learns_weights() {
@@ -116,7 +119,7 @@ pub fn run(action: &action::Train, io: &Io<'_>) -> Result<(), Failure> {
 /// The weights after 0, 1, 2, … steps of a `learn-weights` stage.
 fn weights_log(io: &Io<'_>) -> Result<Vec<Vec<f64>>, Failure> {
     let role = "weights/weights.jsonl";
-    let wrong = |error: &dyn Display| failure(format!("{}: {error}", io.name(role)));
+    let wrong = |error: &dyn Display| Failure::defect(format!("{}: {error}", io.name(role)));
     let text = String::from_utf8(io.input(role)?).map_err(|error| wrong(&error))?;
     text.lines()
         .map(|line| {
@@ -132,17 +135,14 @@ fn check_dev(meta: &action::Meta, dev: &Split, end_task: &Source, io: &Io<'_>) -
     let classes = end_task.file.labels.as_ref().map_or(0, |labels| labels.classes);
     let known = |label: &i32| usize::try_from(*label).is_ok_and(|label| label < classes);
     if !dev.labels.iter().all(known) {
-        return Err(failure_with_help(
-            format!("{what} has labels that train lacks, and weights are learned from its loss"),
-            "take those texts out of dev, or add some of the label to train",
-        ));
+        let message = format!("{what} has labels that train lacks, and weights are learned from its loss");
+        let help = "take those texts out of dev, or add some of the label to train";
+        return Err(Failure::new(Code::UnknownLabels, message).help(help));
     }
     let parts = dev::parts(meta);
     if meta.disjoint_dev && dev.len() < parts {
-        return Err(failure_with_help(
-            format!("{what} has fewer texts than {parts} disjoint parts need: {}", dev.len()),
-            "leave `disjoint_dev` out",
-        ));
+        let message = format!("{what} has fewer texts than {parts} disjoint parts need: {}", dev.len());
+        return Err(Failure::new(Code::SampleTooLarge, message).at("meta").help("leave `disjoint_dev` out"));
     }
     if dev.labels.iter().all(|label| Some(label) == dev.labels.first()) {
         let text = format!("every text of {what} has the same label: its loss says little of the end-task");
@@ -194,15 +194,14 @@ impl Source {
     fn check(&self, config: &Config, vocabulary: &Vocabulary) -> Result<(), Failure> {
         let name = &self.name;
         if self.train.is_empty() {
-            return Err(failure(format!("the train split of `{name}` has no text")));
+            return Err(Failure::new(Code::EmptySplit, format!("the train split of `{name}` has no text")));
         }
         if self.file.vocabulary != *vocabulary {
-            return Err(failure_with_help(
-                format!(
-                    "the data of `{name}` was tokenised with another tokenizer than that of the first objective"
-                ),
-                "give every tokenize stage the same `tokenizer`",
-            ));
+            let message = format!(
+                "the data of `{name}` was tokenised with another tokenizer than that of the first objective"
+            );
+            let help = "give every tokenize stage the same `tokenizer`";
+            return Err(Failure::new(Code::OtherTokenizer, message).help(help));
         }
         let what = format!("the train split of `{name}`");
         model::check_split(&self.train, config, vocabulary, &what)
@@ -215,16 +214,18 @@ impl Source {
                 let classes = file.labels.as_ref().map_or(0, |labels| labels.classes);
                 let known = |label: &i32| usize::try_from(*label).is_ok_and(|label| label < classes);
                 if train.labels.is_empty() || !train.labels.iter().all(known) {
-                    return Err(failure(format!("the train split of `{name}` lacks labels")));
+                    let message = format!("the train split of `{name}` lacks labels");
+                    return Err(Failure::new(Code::NoLabels, message));
                 }
                 Loss::Classify { classes, dropout }
             }
-            Objective::Mlm { mask: rate } => match file.vocabulary.mask {
-                Some(mask) => Loss::Mlm { rate, mask },
-                None => {
-                    return Err(failure(format!("`{name}` is `mlm`, but its tokenizer has no mask token")));
-                }
-            },
+            Objective::Mlm { mask: rate } => {
+                let Some(mask) = file.vocabulary.mask else {
+                    let message = format!("`{name}` is `mlm`, but its tokenizer has no mask token");
+                    return Err(Failure::new(Code::NoSpecialToken, message));
+                };
+                Loss::Mlm { rate, mask }
+            }
         };
         Ok(Task { name, loss, train, batch: usize::try_from(batch).unwrap_or(usize::MAX) })
     }
@@ -239,13 +240,11 @@ fn dev_split(io: &Io<'_>, end_task: &Source, config: &Config) -> Result<Split, F
     let dev = model::split(io, "end_task/dev.safetensors")?;
     let what = format!("the dev split of `{}`", end_task.name);
     if dev.is_empty() {
-        return Err(failure(format!("{what} has no text")));
+        return Err(Failure::new(Code::EmptySplit, format!("{what} has no text")));
     }
     if dev.labels.is_empty() {
-        return Err(failure_with_help(
-            format!("{what} has no labels"),
-            "give its records labels as those of train have, or leave dev out of the tokenize stage's `splits`",
-        ));
+        let help = "give its records labels as those of train have, or leave dev out of the tokenize stage's `splits`";
+        return Err(Failure::new(Code::NoLabels, format!("{what} has no labels")).help(help));
     }
     model::check_split(&dev, config, &end_task.file.vocabulary, &what)?;
     Ok(dev)
@@ -273,9 +272,10 @@ fn earlier_head(io: &Io<'_>, config: &Config, labels: &[String]) -> Result<Optio
 }
 
 fn head_bytes(head: Option<&Tensors>, labels: Option<&[String]>) -> Result<Vec<u8>, Failure> {
-    let labels = labels.map(serde_json::to_string).transpose().map_err(failure)?;
+    let labels = labels.map(serde_json::to_string).transpose().map_err(Failure::defect)?;
     let empty = Tensors::new();
-    weights::write(head.unwrap_or(&empty), labels.map(|labels| (model::HEAD_LABELS, labels))).map_err(failure)
+    weights::write(head.unwrap_or(&empty), labels.map(|labels| (model::HEAD_LABELS, labels)))
+        .map_err(Failure::defect)
 }
 
 fn progress(action: &action::Train, names: &[String], watch: Watch) -> Progress {
@@ -293,10 +293,12 @@ fn progress(action: &action::Train, names: &[String], watch: Watch) -> Progress 
 }
 
 fn explain(error: TrainError) -> Failure {
-    let help = match error {
-        TrainError::Stopped { .. } => "run again to go on from there",
-        TrainError::Dev { .. } => "lower the `lr` of `meta.dev_head`, or `lr`, or lengthen `warmup`",
-        _ => "lower `lr`, lengthen `warmup`, or set `clip`",
+    let (code, help) = match error {
+        TrainError::Stopped { .. } => (Code::WorkerEnded, "run again to go on from there"),
+        TrainError::Dev { .. } => {
+            (Code::NotFinite, "lower the `lr` of `meta.dev_head`, or `lr`, or lengthen `warmup`")
+        }
+        _ => (Code::NotFinite, "lower `lr`, lengthen `warmup`, or set `clip`"),
     };
-    failure_with_help(error, help)
+    Failure::new(code, error).help(help)
 }

@@ -78,7 +78,8 @@ fn a_command_that_fails_says_why() {
     let undeclared =
         run("      shell: cat \"$FILE\"\n      env: {FILE: raw.txt}\n      outputs: [x]\n").code(1);
     undeclared
-        .says("`sh` exited with status 1; its log ends:")
+        .says("error[T1102]: `sh` exited with status 1")
+        .says("its log ends:")
         .says("raw.txt: No such file or directory")
         .says("it found nothing in its folder, and a clean environment");
     run("      shell: kill -9 $$\n      outputs: [x]\n")

@@ -268,7 +268,13 @@ fn what_does_not_come_says_why_and_the_way_out() {
     let from = text.find("127.0.0.1").expect("the server");
     let to = from + text[from..].find('/').expect("a path");
     world.write("p.yaml", &format!("{}{free}{}", &text[..from], &text[to..]));
-    world.run(&[]).code(1).says("the connection is refused").says("HTTPS_PROXY");
+    world
+        .run(&[])
+        .code(1)
+        .says("the connection is refused")
+        .says("HTTPS_PROXY")
+        .says("error[T1105]")
+        .says("--> p.yaml:");
 }
 
 #[test]

@@ -288,6 +288,8 @@ fn what_the_hub_refuses_is_told_where_it_stands_before_anything_runs() {
         let hub = Hub::of_encoder(&[Act::Serve], &[act]);
         let world = world(&format!("hf://toy/encoder{revision}"), "text.txt");
         let ended = hub.run(&world, &[], variables).code(2).says("p.yaml:4:").says(message).says(help);
+        // A page is no refusal.
+        let ended = ended.says(if help == "HF_ENDPOINT" { "error[T1105]" } else { "error[T0552]" });
         assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
         assert!(ended.events.is_empty());
     }
@@ -315,7 +317,12 @@ fn what_the_hub_refuses_is_told_where_it_stands_before_anything_runs() {
         hub.run(&world, &[], &[]).code(2).says("p.yaml:4:").says(message).says(help);
         // Of a commit nobody asks beforehand; the stage says the same.
         let at = format!("encoder=hf://toy/encoder@{COMMIT}");
-        hub.run(&world, &["--set", &at], &[]).code(1).says(message).says(help);
+        hub.run(&world, &["--set", &at], &[])
+            .code(1)
+            .says("error[T0552]")
+            .says("p.yaml:4:")
+            .says(message)
+            .says(help);
     }
 }
 

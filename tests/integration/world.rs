@@ -126,6 +126,14 @@ impl World {
         std::fs::write(path, text).expect(name);
     }
 
+    /// Writes a program.
+    pub(crate) fn script(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        self.write(name, text);
+        let permissions = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(self.path(name), permissions).expect("permissions");
+    }
+
     /// Replaces `from`, which must be there, in a file.
     #[track_caller]
     pub(crate) fn change(&self, name: &str, from: &str, to: &str) {

@@ -29,25 +29,34 @@ fn of_field(code: Code, field: &str, message: String) -> Finding {
     Finding { code, is_error: false, field: vec![field.to_owned()], message, help: None }
 }
 
-/// What an error says of the pipeline, besides what it says of files.
+/// An error, each fault at the field that it is about.
 pub(super) fn of_error(error: &CorpusError) -> Vec<Finding> {
+    let of_source = |split: &str, error: &SourceError| {
+        let message = match error.to_string() {
+            lines if lines.contains('\n') => {
+                let lines = lines.replace('\n', "\n  ");
+                format!("the files of split `{split}` are not what this stage reads:\n  {lines}")
+            }
+            line => line,
+        };
+        Finding { help: error.help(), ..of_split(error.code(), split, message) }
+    };
+    let whole =
+        |code, field| vec![Finding { help: error.help(), ..of_field(code, field, error.to_string()) }];
     let findings = match error {
-        CorpusError::Sources(errors) => errors
-            .iter()
-            .filter_map(|(split, error)| match error {
-                SourceError::Empty { .. } => Some(of_split(Code::EmptySplit, split, error.to_string())),
-                SourceError::Broken(_) | SourceError::Fault { .. } | SourceError::Unpack { .. } => {
-                    let message = format!("the files of split `{split}` are not what this stage reads");
-                    Some(Finding { help: error.help(), ..of_split(Code::BrokenTexts, split, message) })
-                }
-                SourceError::Read { .. } | SourceError::Changed { .. } | SourceError::Damaged { .. } => None,
-            })
-            .collect(),
-        CorpusError::NothingLeft { .. } => vec![of_field(Code::BadParts, "splits", error.to_string())],
-        CorpusError::Strict(findings) => findings.clone(),
-        CorpusError::Tokenize(_) | CorpusError::NoBase => vec![],
+        CorpusError::Sources(errors) => errors.iter().map(|(split, error)| of_source(split, error)).collect(),
+        CorpusError::NothingLeft { .. } => whole(Code::BadParts, "splits"),
+        CorpusError::NoBase => whole(Code::MissingSplit, "sample"),
+        CorpusError::Tokenize(error) => whole(error.code(), error.field()),
+        CorpusError::Strict(findings) => findings.iter().cloned().map(of_strict).collect(),
     };
     findings.into_iter().map(|finding| Finding { is_error: true, ..finding }).collect()
+}
+
+/// What would be a warning if the stage were not strict.
+fn of_strict(finding: Finding) -> Finding {
+    let ways_out = [finding.help, Some("without `strict: true` this is a warning".to_owned())];
+    Finding { help: Some(ways_out.into_iter().flatten().collect::<Vec<_>>().join("; ")), ..finding }
 }
 
 /// What is known once it is chosen which texts are taken.

@@ -23,6 +23,7 @@ use super::source::{Content, Fields, Line, Source, SourceError};
 use super::split::Split;
 use super::tokenize::{TextEncoder, TokenizeError, Tokens};
 use crate::action::{Labels, Tokenize, Vocabulary};
+use crate::diag::Code;
 use crate::event::Finding;
 use choice::Choice;
 use survey::Seen;
@@ -161,7 +162,13 @@ impl CorpusError {
         }
     }
 
-    /// What of it is about what the pipeline says, besides what is about files.
+    /// What kind of fault it is; of several, the first.
+    pub fn code(&self) -> Code {
+        let first = self.findings().into_iter().next();
+        first.map_or(Code::Defect, |finding| finding.code)
+    }
+
+    /// All of it, each fault at the field that it is about.
     pub fn findings(&self) -> Vec<Finding> {
         findings::of_error(self)
     }

@@ -1,6 +1,6 @@
 //! What is wrong with sources, in the words the user sees.
 
-use crate::diag::nearest;
+use crate::diag::{Code, nearest};
 
 /// How many broken lines are shown.
 const SHOWN: usize = 10;
@@ -105,6 +105,17 @@ pub enum Fault {
 }
 
 impl SourceError {
+    /// What kind of fault it is.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Broken(_) | Self::Fault { .. } | Self::Unpack { .. } => Code::BrokenTexts,
+            Self::Empty { .. } => Code::EmptySplit,
+            Self::Read { .. } => Code::UnreadableFile,
+            Self::Changed { .. } => Code::ChangedFile,
+            Self::Damaged { .. } => Code::Damaged,
+        }
+    }
+
     /// The way out, where one is known.
     pub fn help(&self) -> Option<String> {
         match self {

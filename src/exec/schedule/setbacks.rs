@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::{PATIENCE, REPAIRS, Schedule, State};
+use crate::diag::Code;
 use crate::digest::Digest;
 use crate::event::{Event, Failure, Level};
 use crate::exec::{ExecError, Outcome};
@@ -71,7 +72,7 @@ impl Schedule<'_, '_, '_> {
             )),
             _ => None,
         });
-        Failure { message: missing.unwrap_or_default(), help: None, corrupt: vec![] }
+        Failure::new(Code::NotMade, missing.unwrap_or_default())
     }
 
     fn has_made_in(&self, id: NodeId, folder: &str) -> bool {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{POLL, Schedule, State, Task, Worker, in_words};
 use crate::action::{InputFile, Request};
+use crate::diag::Code;
 use crate::digest::Digest;
 use crate::event::{Event, Failure};
 use crate::exec::pools::Device;
@@ -134,10 +135,9 @@ impl Schedule<'_, '_, '_> {
         let (program, log) = (&self.options.worker, self.store.log_path(key));
         self.tickets += 1;
         let process =
-            Process::start(program, &request, &log, self.tickets, &self.sender).map_err(|error| Failure {
-                message: format!("cannot start the worker {}: {error}", program.display()),
-                help: Some(format!("its log would be {}", log.display())),
-                corrupt: vec![],
+            Process::start(program, &request, &log, self.tickets, &self.sender).map_err(|error| {
+                let message = format!("cannot start the worker {}: {error}", program.display());
+                Failure::new(Code::NoWorker, message).help(format!("its log would be {}", log.display()))
             })?;
         let Some(Task { manifest, .. }) = self.ready.remove(&id) else { return Ok(()) };
         self.states[id.0] = State::Running;

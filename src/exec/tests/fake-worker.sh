@@ -16,7 +16,7 @@ finish() {
 }
 
 damaged() {
-    echo '{"failed":{"message":"`in` is damaged","help":null,"corrupt":["in"]}}'
+    echo '{"failed":{"code":"T0902","field":[],"message":"`in` is damaged","notes":[],"help":null,"corrupt":["in"]}}'
     exit 1
 }
 

@@ -5,41 +5,46 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::{Bench, chain, plan};
 use crate::action::{Action, Fetch, Pin};
+use crate::diag::Code;
 use crate::digest::Digest;
-use crate::event::Event;
+use crate::event::{Event, Failure};
 use crate::exec::Stop;
 use crate::plan::{Input, NodeId};
 
 /// Runs one stage that does `script`, and returns its failure.
-fn failure_of(script: &str) -> (String, Option<String>) {
+fn failure_of(script: &str) -> Failure {
     let bench = Bench::new();
     bench.script("a", script);
     let ran = bench.run(&plan(&[("a", 1, None)]));
     assert_eq!(ran.counts(), [0, 0, 1, 0], "{script}");
-    (ran.failure().message.clone(), ran.failure().help.clone())
+    ran.failure().clone()
 }
 
 #[test]
 fn a_worker_that_dies_is_spoken_for() {
-    let (message, help) = failure_of("seq 1 20 >&2; kill -9 $$");
-    assert!(message.starts_with("the worker was killed by SIGKILL without saying why"), "{message}");
-    assert!(message.ends_with("\n  19\n  20") && !message.contains("\n  10"), "{message}");
-    assert!(help.is_some_and(|help| help.contains("auxiliary_batch")));
-    let (message, _) = failure_of("echo half a story; exit 101");
-    assert!(message.starts_with("the worker exited with status 101 without"), "{message}");
-    assert!(message.ends_with("half a story"), "what is no message is in the log: {message}");
-    let (message, _) = failure_of("exit 0");
-    assert!(message.contains("exited with status 0 without saying why; its log is empty"), "{message}");
-    let (message, _) = failure_of("echo '{\"done\":{\"peak_memory\":null,\"versions\":{}}}'; exit 3");
-    assert!(message.contains("said that it was done, but then exited with status 3"), "{message}");
+    let killed = failure_of("seq 1 20 >&2; kill -9 $$");
+    assert_eq!(killed.code, Code::WorkerEnded);
+    assert_eq!(killed.message, "the worker was killed by SIGKILL without saying why");
+    let [log] = killed.notes.as_slice() else { panic!("{:?}", killed.notes) };
+    assert!(log.ends_with("\n  19\n  20") && !log.contains("\n  10"), "{log}");
+    assert!(killed.help.is_some_and(|help| help.contains("auxiliary_batch")));
+    let exited = failure_of("echo half a story; exit 101");
+    assert_eq!(exited.message, "the worker exited with status 101 without saying why");
+    assert_eq!(exited.notes, ["its log ends:\n  half a story"], "what is no message is in the log");
+    let exited = failure_of("exit 0");
+    assert_eq!(exited.message, "the worker exited with status 0 without saying why");
+    assert_eq!(exited.notes, ["its log is empty"]);
+    let exited = failure_of("echo '{\"done\":{\"peak_memory\":null,\"versions\":{}}}'; exit 3");
+    assert_eq!(exited.message, "the worker said that it was done, but then exited with status 3");
 }
 
 #[test]
 fn a_worker_that_does_not_end_is_ended() {
-    let (message, _) = failure_of("exec >&-; sleep 1000");
-    assert!(message.contains("closed its output"), "{message}");
-    let (message, _) = failure_of("echo '{\"done\":{\"peak_memory\":null,\"versions\":{}}}'; sleep 1000");
-    assert!(message.contains("did not exit"), "{message}");
+    let silent = failure_of("exec >&-; sleep 1000");
+    assert!(silent.message.contains("closed its output"), "{silent:?}");
+    let overdue = failure_of("echo '{\"done\":{\"peak_memory\":null,\"versions\":{}}}'; sleep 1000");
+    assert!(overdue.message.contains("did not exit"), "{overdue:?}");
+    assert_eq!([silent.code, overdue.code], [Code::WorkerEnded; 2]);
 }
 
 #[test]
@@ -50,9 +55,10 @@ fn a_wrong_file_is_not_kept_whatever_the_worker_says_of_it() {
     bench.script("a", "echo wrong >\"$out/file\"; finish");
     let ran = bench.run(&plan);
     assert_eq!(ran.counts(), [0, 0, 1, 0]);
-    assert!(ran.failure().message.contains(&Digest::of(b"wrong\n").hex()), "{:?}", ran.failure());
+    assert_eq!(ran.failure().code, Code::OtherFile);
+    assert!(ran.failure().notes[0].contains(&Digest::of(b"wrong\n").hex()), "{:?}", ran.failure());
     bench.script("a", "finish");
-    assert!(bench.run(&plan).failure().message.starts_with("cannot read "));
+    assert_eq!(bench.run(&plan).failure().code, Code::UnreadableFile);
     assert!(bench.store.all_records().expect("records").is_empty());
     assert!(!bench.store.object(&Digest::of(b"wrong\n")).exists());
 
@@ -77,6 +83,7 @@ fn a_worker_that_cannot_start_fails_its_stage() {
     bench.options.worker = bench.folder.path().join("ran");
     fs::write(&bench.options.worker, "").expect("file");
     let ran = bench.run(&plan(&[("a", 1, None)]));
+    assert_eq!(ran.failure().code, Code::NoWorker);
     assert!(ran.failure().message.starts_with("cannot start the worker "), "{:?}", ran.failure());
 }
 
@@ -88,6 +95,7 @@ fn an_output_that_was_not_made_is_missed_by_name() {
     plan.node_mut(NodeId(1)).inputs.insert("in".to_owned(), input);
     for _ in 0..2 {
         let ran = bench.run(&plan);
+        assert_eq!(ran.failure().code, Code::NotMade);
         assert_eq!(ran.failure().message, "it reads `model`, which `a` did not make");
         assert_eq!(ran.outcome.failed, 1);
     }

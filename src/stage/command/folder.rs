@@ -6,9 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
+use tartan::diag::Code;
 use tartan::event::{Failure, some_of};
 
-use super::{failure, failure_with_help, write_failure};
+use super::write_failure;
 
 /// More bytes than a file of numbers for tables has.
 const MOST_BYTES: u64 = 1 << 20;
@@ -25,7 +26,8 @@ pub(super) fn keep(
     outputs: &BTreeSet<String>,
     inputs: &[String],
 ) -> Result<Left, Failure> {
-    let there = list(work).map_err(|error| failure(format!("cannot list the command's folder: {error}")))?;
+    let there = list(work)
+        .map_err(|error| Failure::new(Code::System, format!("cannot list the command's folder: {error}")))?;
     let (mut found, mut faults) = (BTreeSet::new(), vec![]);
     for output in outputs {
         match look(work, output, &there) {
@@ -44,7 +46,8 @@ pub(super) fn keep(
             [] => "an output is a file that the command writes, relative to the folder it runs in".to_owned(),
             others => format!("what it made and did not declare: {}", some_of(others)),
         };
-        return Err(failure_with_help(faults.join("\n"), help));
+        let failure = Failure::new(Code::NotMade, faults.remove(0)).at("outputs").help(help);
+        return Err(faults.into_iter().fold(failure, Failure::note));
     }
     for name in &found {
         let (from, to) = (work.join(name), out.join(name));

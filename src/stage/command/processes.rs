@@ -8,16 +8,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
+use tartan::diag::Code;
 use tartan::event::Failure;
-
-use super::failure;
 
 /// How long killed processes may take to go: one that waits for a dead network drive does not.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Has orphans become children of this process.
 pub(super) fn adopt_orphans() -> Result<(), Failure> {
-    set_child_subreaper(Some(getpid())).map_err(|error| failure(format!("cannot adopt orphans: {error}")))
+    set_child_subreaper(Some(getpid()))
+        .map_err(|error| Failure::new(Code::System, format!("cannot adopt orphans: {error}")))
 }
 
 /// Kills every process below this one, and waits until they are gone.

@@ -5,16 +5,15 @@
 //! a redirect often does: messages show neither.
 
 use std::env;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tartan::diag::without_query;
+use tartan::diag::{Code, without_query};
 use tartan::event::Failure;
 use ureq::http::{Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body, Proxy};
-
-use crate::stage::{failure, failure_with_help};
 
 const REDIRECTS: usize = 10;
 /// Seconds without a byte after which a server counts as gone, unless [`TIMEOUT_VARIABLE`] says otherwise.
@@ -113,26 +112,28 @@ pub(in crate::stage) fn send(
             request = request.header("authorization", format!("Bearer {}", login.token));
         }
         // The header's value is not in the error's text.
-        let request =
-            request.body(()).map_err(|error| failure(format!("{}: {error}", without_query(&at))))?;
+        let request = request
+            .body(())
+            .map_err(|error| Failure::new(Code::BadUrl, format!("{}: {error}", without_query(&at))))?;
         let response = agent(&at)?.run(request).map_err(|error| trouble(&at, &error))?;
         if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Ok(response);
         }
         let to = header(&response, "location").and_then(|to| resolve(&at, to));
-        let to = to.ok_or_else(|| failure(format!("{} redirects to nowhere", without_query(&at))))?;
+        let to = to.ok_or_else(|| unfetched(format!("{} redirects to nowhere", without_query(&at))))?;
         if !follow(&response, &to) {
             return Ok(response);
         }
         if url.starts_with("https://") && !to.starts_with("https://") {
-            return Err(Trouble::Lasting(failure_with_help(
-                format!("{} redirects to {}, which is not encrypted", without_query(url), without_query(&to)),
-                "write the `http://` URL into the pipeline if that is meant; the pinned digest holds either way",
-            )));
+            let (url, to) = (without_query(url), without_query(&to));
+            let help = "write the `http://` URL into the pipeline if that is meant; the pinned digest holds either way";
+            return Err(unfetched(format!("{url} redirects to {to}, which is not encrypted"))
+                .help(help)
+                .into());
         }
         at = to;
     }
-    Err(Trouble::Lasting(failure(format!("{} redirects more than {REDIRECTS} times", without_query(url)))))
+    Err(Trouble::Lasting(unfetched(format!("{} redirects more than {REDIRECTS} times", without_query(url)))))
 }
 
 /// The server of a URL: all that stands before its path.
@@ -148,10 +149,13 @@ impl Answer {
         let encoding =
             header(&response, "content-encoding").filter(|name| !name.eq_ignore_ascii_case("identity"));
         if let Some(encoding) = encoding {
-            return Err(Trouble::Lasting(failure_with_help(
-                format!("{} comes as `{encoding}`, though the plain file was asked for", without_query(url)),
-                "use a mirror, or download the file and name it by its path",
-            )));
+            return Err(Trouble::Lasting(
+                unfetched(format!(
+                    "{} comes as `{encoding}`, though the plain file was asked for",
+                    without_query(url)
+                ))
+                .help("use a mirror, or download the file and name it by its path"),
+            ));
         }
         let chunked = header(&response, "transfer-encoding").is_some_and(|coding| coding.contains("chunked"));
         let measured = chunked || header(&response, "content-length").is_some();
@@ -216,15 +220,17 @@ pub(in crate::stage) fn refusal(url: &str, response: &Response<Body>) -> Trouble
             help: "the server is busy or broken; run again later, or use a mirror".to_owned(),
             wait: wait.map(Duration::from_secs),
         },
-        401 | 403 => Trouble::Lasting(failure_with_help(
-            message,
-            "the server does not give it to everyone: download the file, and name it by its path",
-        )),
-        404 | 410 => {
-            Trouble::Lasting(failure_with_help(message, "check the URL; the file may have been moved"))
-        }
-        _ => Trouble::Lasting(failure(message)),
+        401 | 403 => Trouble::Lasting(
+            unfetched(message)
+                .help("the server does not give it to everyone: download the file, and name it by its path"),
+        ),
+        404 | 410 => Trouble::Lasting(unfetched(message).help("check the URL; the file may have been moved")),
+        _ => Trouble::Lasting(unfetched(message)),
     }
+}
+
+fn unfetched(message: impl Display) -> Failure {
+    Failure::new(Code::Unfetched, message)
 }
 
 /// A body that ended too early.
@@ -247,8 +253,7 @@ pub(in crate::stage) fn trouble(url: &str, error: &ureq::Error) -> Trouble {
         help: help.to_owned(),
         wait: None,
     };
-    let lasting =
-        |what: String, help: &str| Trouble::Lasting(failure_with_help(format!("{url}: {what}"), help));
+    let lasting = |what: String, help: &str| Trouble::Lasting(unfetched(format!("{url}: {what}")).help(help));
     let of_tls = |error: &rustls::Error| lasting(format!("no safe connection: {error}"), CERTIFICATES);
     match error {
         ureq::Error::HostNotFound => passing(
@@ -275,8 +280,10 @@ pub(in crate::stage) fn trouble(url: &str, error: &ureq::Error) -> Trouble {
             lasting(error.to_string(), "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY")
         }
         // It says the URL again.
-        ureq::Error::BadUri(_) => Trouble::Lasting(failure(format!("{url} is no URL to fetch from"))),
-        _ => Trouble::Lasting(failure(format!("{url}: {error}"))),
+        ureq::Error::BadUri(_) => {
+            Trouble::Lasting(Failure::new(Code::BadUrl, format!("{url} is no URL to fetch from")))
+        }
+        _ => Trouble::Lasting(unfetched(format!("{url}: {error}"))),
     }
 }
 
@@ -285,11 +292,15 @@ const CERTIFICATES: &str = "if a proxy of yours signs connections, name the file
 
 /// Who asks: through the proxy of this scheme, and without following redirects.
 fn agent(url: &str) -> Result<Agent, Trouble> {
-    let uri: Uri =
-        url.parse().map_err(|error| failure(format!("{} is no URL: {error}", without_query(url))))?;
+    let uri: Uri = url
+        .parse()
+        .map_err(|error| Failure::new(Code::BadUrl, format!("{} is no URL: {error}", without_query(url))))?;
     let seconds = match env::var(TIMEOUT_VARIABLE) {
         Ok(text) => text.parse().ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
-            failure(format!("{TIMEOUT_VARIABLE} is a whole number of seconds, at least 1, not `{text}`"))
+            Failure::new(
+                Code::BadSetting,
+                format!("{TIMEOUT_VARIABLE} is a whole number of seconds, at least 1, not `{text}`"),
+            )
         })?,
         Err(_) => TIMEOUT,
     };
@@ -328,10 +339,8 @@ fn proxy(uri: &Uri) -> Result<Option<Proxy>, Failure> {
     match Proxy::new(&value) {
         Ok(proxy) => Ok(Some(proxy)),
         // It may hold a password.
-        Err(_) => Err(failure_with_help(
-            format!("{name} is not a proxy's URL"),
-            "such as `http://proxy.example:3128`",
-        )),
+        Err(_) => Err(Failure::new(Code::BadSetting, format!("{name} is not a proxy's URL"))
+            .help("such as `http://proxy.example:3128`")),
     }
 }
 
@@ -355,14 +364,20 @@ fn tls() -> Result<TlsConfig, Failure> {
         && let Err(error) = std::fs::File::open(&path)
     {
         let path = path.display();
-        return Err(failure(format!("SSL_CERT_FILE names {path}, which cannot be read: {error}")));
+        return Err(Failure::new(
+            Code::BadSetting,
+            format!("SSL_CERT_FILE names {path}, which cannot be read: {error}"),
+        ));
     }
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {
         let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
         let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
-        return Err(failure_with_help(
+        return Err(Failure::new(
+            Code::BadSetting,
             format!("this machine has no certificates to trust{why}"),
+        )
+        .help(
             "install the system's package of them (`ca-certificates`), or name a file: SSL_CERT_FILE=FILE",
         ));
     }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use tartan::diag::Code;
 use tartan::digest::Digest;
 use tartan::event::Failure;
 
-use crate::stage::{failure, failure_with_help, write_failure};
+use crate::stage::{read_failure, write_failure};
 
 /// Bytes on the disk, their digest so far, and whom they come from.
 pub(in crate::stage) struct Partial {
@@ -25,8 +26,6 @@ pub(in crate::stage) struct Partial {
     pub(in crate::stage) len: u64,
     /// Whether they come of more than one answer.
     pub(super) pieced: bool,
-    /// Whether a server gave a whole file that was not the right one.
-    pub(super) is_refused: bool,
 }
 
 /// What tells that a file is the right one.
@@ -130,18 +129,8 @@ impl Partial {
         // One that a kill left half-written is as good as none: it only saves a request.
         let origin = fs::read(&origin_path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let hasher = Hasher::of(&check);
-        let mut partial = Self {
-            path,
-            origin_path,
-            file,
-            check,
-            hasher,
-            origin,
-            head: vec![],
-            len: 0,
-            pieced: false,
-            is_refused: false,
-        };
+        let mut partial =
+            Self { path, origin_path, file, check, hasher, origin, head: vec![], len: 0, pieced: false };
         partial.count_all()?;
         partial.pieced = partial.len > 0;
         Ok(partial)
@@ -156,7 +145,7 @@ impl Partial {
     pub(super) fn note_origin(&mut self, url: &str, validator: Option<String>) -> Result<(), Failure> {
         let origin = Origin { url: Digest::of(url.as_bytes()), validator };
         if self.origin.as_ref() != Some(&origin) {
-            let bytes = serde_json::to_vec(&origin).map_err(failure)?;
+            let bytes = serde_json::to_vec(&origin).map_err(Failure::defect)?;
             fs::write(&self.origin_path, bytes).map_err(|error| write_failure(&self.origin_path, &error))?;
             self.origin = Some(origin);
         }
@@ -175,7 +164,7 @@ impl Partial {
         let mut chunk = vec![0; 1 << 20];
         loop {
             let count = self.file.read(&mut chunk);
-            match count.map_err(|error| failure(format!("cannot read {}: {error}", self.path.display())))? {
+            match count.map_err(|error| read_failure(&self.path, &error))? {
                 0 => return Ok(()),
                 count => self.count(&chunk[..count]),
             }
@@ -235,8 +224,11 @@ impl Partial {
         self.count_all()?;
         if (self.len, self.found()) != arrived {
             self.clear()?;
-            return Err(failure_with_help(
+            return Err(Failure::new(
+                Code::System,
                 format!("{} does not hold what arrived and was right", self.path.display()),
+            )
+            .help(
                 "run again; if it stays so, check the disk, and whether something else writes to the store",
             ));
         }

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use tartan::action::{HubFiles, roles};
-use tartan::diag::nearest;
+use tartan::diag::{Code, nearest};
 use tartan::digest::Digest;
 use tartan::event::Failure;
 use tartan::hub::{self, Cache, Repo, SCHEME, Settings};
 use ureq::Body;
 use ureq::http::Response;
 
-use crate::stage::failure_with_help;
 use crate::stage::fetch::Patience;
 use crate::stage::fetch::http::{self, Login, Trouble, header, origin};
 use crate::stage::fetch::partial::Check;
@@ -91,16 +90,15 @@ fn own_name(url: &str, etag: &str, length: u64) -> String {
 fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
     let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     if rest.split(['/', '?', '#']).next().is_some_and(|host| host.contains('@')) {
-        return Err(failure_with_help(
+        return Err(Failure::new(
+            Code::BadSetting,
             "a password in HF_ENDPOINT would end up in logs and messages",
-            "leave out what stands before the `@`; HF_TOKEN is what the hub knows a user by",
-        ));
+        )
+        .help("leave out what stands before the `@`; HF_TOKEN is what the hub knows a user by"));
     }
     if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
-        return Err(failure_with_help(
-            format!("HF_ENDPOINT is a URL, not `{endpoint}`"),
-            "such as `https://huggingface.co`, where it is not set",
-        ));
+        return Err(Failure::new(Code::BadSetting, format!("HF_ENDPOINT is a URL, not `{endpoint}`"))
+            .help("such as `https://huggingface.co`, where it is not set"));
     }
     Ok(())
 }
@@ -111,10 +109,8 @@ impl Hub {
     pub(super) fn of_user() -> Result<Self, Failure> {
         let Settings { endpoint, cache, is_offline, token } = Settings::of_user();
         let cache = cache.ok_or_else(|| {
-            failure_with_help(
-                "there is no home folder to keep the hub's files in",
-                "HF_HOME=DIR says where they are kept",
-            )
+            Failure::new(Code::BadSetting, "there is no home folder to keep the hub's files in")
+                .help("HF_HOME=DIR says where they are kept")
         })?;
         check_endpoint(&endpoint)?;
         let login = token.zip(origin(&endpoint));
@@ -199,23 +195,21 @@ impl Hub {
             ["pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack"];
         match name {
             roles::WEIGHTS if let Some(other) = pickled.iter().find(|other| beside(other)) => {
-                failure_with_help(
-                    format!("`{repo}`{at} has its weights in `{other}`, which is not read, and no `{file}`"),
-                    format!(
-                        "`AutoModelForMaskedLM.from_pretrained(\"{repo}\").save_pretrained(DIR)` and `AutoTokenizer` alike, of \
-                     transformers, write what is read: then name DIR. Or name a revision that has the file, if {}/discussions has one: \
-                     `{SCHEME}{repo}@refs/pr/N`",
-                        self.page(repo)
-                    ),
-                )
+                let message =
+                    format!("`{repo}`{at} has its weights in `{other}`, which is not read, and no `{file}`");
+                refused(message).help(format!(
+                    "`AutoModelForMaskedLM.from_pretrained(\"{repo}\").save_pretrained(DIR)` and `AutoTokenizer` \
+                     alike, of transformers, write what is read: then name DIR. Or name a revision that has the \
+                     file, if {}/discussions has one: `{SCHEME}{repo}@refs/pr/N`",
+                    self.page(repo)
+                ))
             }
-            roles::TOKENIZER if beside(roles::CONFIG) => failure_with_help(
-                format!("`{repo}`{at} has no fast tokenizer: `{file}` is missing"),
-                format!(
-                    "`AutoTokenizer.from_pretrained(\"{repo}\").save_pretrained(DIR)` of transformers writes it; put config.json \
-                     and model.safetensors beside it, and name DIR"
-                ),
-            ),
+            roles::TOKENIZER if beside(roles::CONFIG) => {
+                refused(format!("`{repo}`{at} has no fast tokenizer: `{file}` is missing")).help(format!(
+                    "`AutoTokenizer.from_pretrained(\"{repo}\").save_pretrained(DIR)` of transformers writes it; put \
+                     config.json and model.safetensors beside it, and name DIR"
+                ))
+            }
             _ => {
                 let same_name = files.iter().find(|other| HubFiles::role(other) == name);
                 let near =
@@ -226,7 +220,7 @@ impl Hub {
                         format!("its files are listed at {}/tree/{}", self.page(repo), encoded(revision, "/"))
                     }
                 };
-                failure_with_help(format!("`{repo}`{at} has no file `{file}`"), help)
+                refused(format!("`{repo}`{at} has no file `{file}`")).help(help)
             }
         }
     }
@@ -235,7 +229,7 @@ impl Hub {
     fn refusal(&self, url: &str, repo: &Repo, revision: &str, response: &Response<Body>) -> Trouble {
         let page = self.page(repo);
         let (status, code) = (response.status().as_u16(), error_code(response));
-        let lasting = |message: String, help: String| Trouble::Lasting(failure_with_help(message, help));
+        let lasting = |message: String, help: String| Trouble::Lasting(refused(message).help(help));
         match (status, self.login.is_some()) {
             (401 | 403 | 404, false) if code == "GatedRepo" => lasting(
                 format!("`{repo}` is open only to those who have accepted its terms"),
@@ -385,11 +379,13 @@ fn error_code(response: &Response<Body>) -> &str {
     header(response, "x-error-code").unwrap_or_default()
 }
 
+fn refused(message: String) -> Failure {
+    Failure::new(Code::HubRefused, message)
+}
+
 fn not_a_hub(url: &str, why: &dyn std::fmt::Display) -> Failure {
-    failure_with_help(
-        format!("{url}: this is not what the hub answers: {why}"),
-        "check HF_ENDPOINT, and whether a proxy on the way answers in the hub's place",
-    )
+    Failure::new(Code::Unfetched, format!("{url}: this is not what the hub answers: {why}"))
+        .help("check HF_ENDPOINT, and whether a proxy on the way answers in the hub's place")
 }
 
 /// A text as a part of a URL's path; what is in `kept` stands for itself too.
