@@ -6,8 +6,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::yaml::{At, Text};
-use crate::diag::{Diagnostic, Place};
+use super::vars;
+use super::yaml::{At, Node, Text};
+use crate::diag::{Code, Diagnostic, Place};
+
+/// Faults of variables themselves.
+const OF_VARIABLES: [Code; 7] = [
+    Code::UnknownVariable,
+    Code::MalformedVariable,
+    Code::CircularVariables,
+    Code::UnknownVariableField,
+    Code::VariesOverSweep,
+    Code::TooManyNodes,
+    Code::UnusedVariable,
+];
 
 /// Which of a pipeline's texts: 0 is the pipeline's own.
 pub(super) type FileId = usize;
@@ -97,9 +109,30 @@ impl Origins {
             diagnostic = diagnostic.at(place);
         }
         match self.words(at) {
-            Some(words) => diagnostic.note(format!("given on the command line: `--set {words}`")),
-            None => diagnostic,
+            Some(words) => diagnostic.note(given(words)),
+            None => self.with_variables(diagnostic),
         }
+    }
+
+    /// A diagnostic about a value that variables have made, with where these have their values from.
+    fn with_variables(&self, mut diagnostic: Diagnostic) -> Diagnostic {
+        if OF_VARIABLES.contains(&diagnostic.code) {
+            return diagnostic;
+        }
+        let marked = diagnostic.place.as_ref().map(Place::marked).filter(|marked| marked.contains("${"));
+        let names = marked.map(|marked| vars::mentions(&Node::Text(marked))).unwrap_or_default();
+        for name in names {
+            let (at, swept) = (At::top().key("vars").key(&name), At::top().key("sweep").key(&name));
+            let of = |place: Place| format!("{}:{}:{}", place.file.display(), place.line, place.column);
+            if let Some(words) = self.words(&at) {
+                diagnostic = diagnostic.note(given(words));
+            } else if let Some(place) = self.exact(&swept) {
+                diagnostic = diagnostic.note(format!("`{name}` is swept over at {}", of(place)));
+            } else if let Some(place) = self.exact(&at) {
+                diagnostic = diagnostic.note(format!("`{name}` has its value at {}", of(place)));
+            }
+        }
+        diagnostic
     }
 
     /// A diagnostic about what stands at `there` in a text.
@@ -166,4 +199,8 @@ impl Origins {
             self.said.remove(&inner);
         }
     }
+}
+
+fn given(words: &str) -> String {
+    format!("given on the command line: `--set {words}`")
 }
