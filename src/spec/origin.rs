@@ -145,14 +145,25 @@ impl Origins {
         }
     }
 
-    /// The folder that a path which stands at `at` is relative to: that of the file which says it. The
-    /// command line speaks for the pipeline's own file.
+    /// The folder that a path which stands at `at` is relative to: that of the file which says it; of one that begins
+    /// with a variable, that of the file which says the variable. The command line speaks for the pipeline's own file.
     pub(super) fn folder(&self, at: &At) -> &Path {
-        let file = match self.origin(at) {
+        let var = self.first_variable(at).map(|var| At::top().key("vars").key(&var));
+        let file = match self.origin(var.as_ref().unwrap_or(at)) {
             Some((_, Origin::Text(file, _))) => *file,
             _ => 0,
         };
         self.texts.get(file).map_or(Path::new(""), Text::folder)
+    }
+
+    /// The variable that the text at `at` begins with, where it matters which of several files says it.
+    fn first_variable(&self, at: &At) -> Option<String> {
+        let place = if self.texts.len() > 1 { self.exact(at) } else { None };
+        let marked = place?.marked();
+        let name = vars::leading(marked.trim_matches(['"', '\'']))?;
+        let at = At::top().key("vars").key(&name);
+        // The variable of a loop stands in the stage itself.
+        (self.origin(&at).is_some() || self.exact(&at).is_some()).then_some(name)
     }
 
     /// The text that says what stands at `at`; none if the command line does.

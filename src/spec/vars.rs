@@ -242,6 +242,17 @@ pub(super) fn mentions(node: &Node) -> Vec<String> {
     firsts.filter(|first| !first.contains('$')).collect()
 }
 
+/// The variable that is a text's first folder, or all of it.
+pub(super) fn leading(text: &str) -> Option<String> {
+    let parts = split(text).ok()?;
+    let name = match parts.as_slice() {
+        [Part::Var(name)] => name,
+        [Part::Var(name), Part::Text(rest), ..] if rest.starts_with('/') => name,
+        _ => return None,
+    };
+    name.split('.').next().filter(|first| !first.contains('$')).map(str::to_owned)
+}
+
 /// A field of a variable that a node names: `x` where it has `${name.x}`.
 pub(super) fn field_of(node: &Node, name: &str) -> Option<String> {
     let field = |written: String| written.strip_prefix(name)?.strip_prefix('.').map(str::to_owned);

@@ -77,7 +77,7 @@ fn an_included_file_lies_beneath_and_keeps_its_folder() {
     ]);
     let spec = folder.sound(&[], &[]);
     let here = folder.0.path();
-    assert_eq!(folder_of(&spec, "one"), here.join("parts/own").to_string_lossy(), "the includer's variable");
+    assert_eq!(folder_of(&spec, "one"), here.join("own").to_string_lossy(), "the includer's variable");
     assert_eq!(folder_of(&spec, "two"), here.join("own").to_string_lossy(), "the includer's stage");
     assert_eq!(folder_of(&spec, "three"), here.join("A-own").to_string_lossy());
     assert_eq!(folder_of(&spec, "four"), here.join("parts/deep/x").to_string_lossy());
@@ -513,4 +513,23 @@ stages:
         let says = one(&text.replace(from, to)).says(&[], &[]);
         assert!(says.contains(part), "{to}: {says}");
     }
+}
+
+#[test]
+fn a_path_in_a_variable_is_relative_to_the_file_that_says_it() {
+    let stage = "stages: {e: {encoder: {from: \"${f}\"}}, d: {encoder: {from: \"${g}/y\"}}}\n";
+    let folder = Folder::new(&[
+        ("p.yaml", "tartan: 1\ninclude: sub/q.yaml\nvars: {f: models/x}\n"),
+        ("sub/q.yaml", &format!("vars: {{f: models/z, g: own}}\n{stage}")),
+    ]);
+    let path = |sets: &[&str], stage: &str| {
+        let spec = folder.sound(&[], sets);
+        let Block::Encoder { from: ModelSource::Folder(found), .. } = &spec.points[0].stages[stage] else {
+            panic!("kind")
+        };
+        found.path.strip_prefix(folder.0.path()).expect("inside").to_owned()
+    };
+    assert_eq!(path(&[], "e"), Path::new("models/x"));
+    assert_eq!(path(&[], "d"), Path::new("sub/own/y"));
+    assert_eq!(path(&["f=models/w"], "e"), Path::new("models/w"));
 }
