@@ -122,9 +122,7 @@ impl SourceError {
             Self::Broken(_) => {
                 Some("`text` and `label` name the fields; a file of plain lines ends in `.txt`".to_owned())
             }
-            Self::Fault { file, fault: Fault::Parquet(_) }
-                if file.ends_with(".gz") || file.ends_with(".zst") =>
-            {
+            Self::Fault { file, fault: Fault::Parquet(_) } if is_packed(file) => {
                 Some("unpack it: Parquet packs its columns itself".to_owned())
             }
             Self::Fault { fault, .. } => fault.help(),
@@ -133,6 +131,11 @@ impl SourceError {
             Self::Empty { .. } | Self::Read { .. } | Self::Damaged { .. } => None,
         }
     }
+}
+
+/// Whether a file's name says that it is packed.
+fn is_packed(name: &str) -> bool {
+    matches!(name.rsplit_once('.'), Some((_, "gz" | "zst")))
 }
 
 impl Fault {
