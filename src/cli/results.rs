@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         })
         .collect();
     let reports = reports(args, &loaded)?;
-    let tables = tables(&reports, &loaded, &records)?;
+    let (tables, not_given) = tables(&reports, &loaded, &records)?;
     // Data for another program are no reason to draw.
     let drawn = if matches!(args.format, Format::Csv | Format::Json) {
         Ok(vec![])
@@ -114,17 +114,35 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     say_what_is_missing(args, &tables);
     // A figure that cannot be written keeps nobody from the table.
     drawn?.iter().for_each(out::note);
-    Ok(Exit::Done)
+    Ok(if out::diagnostics(not_given) > 0 { Exit::Failed } else { Exit::Done })
 }
 
-/// Builds the tables of some reports.
+/// Builds the tables of some reports, and tells of each number that a command did not give; the table that wants it is
+/// empty.
 pub(super) fn tables(
     reports: &[Report],
     loaded: &Loaded,
     records: &Records,
-) -> Result<Vec<Table>, ReportError> {
+) -> Result<(Vec<Table>, Vec<Diagnostic>), ReportError> {
     let Loaded { spec, plan, store, .. } = loaded;
-    reports.iter().map(|report| table::build(report, spec, plan, records, store)).collect()
+    let (mut tables, mut not_given) = (vec![], vec![]);
+    for report in reports {
+        tables.push(match table::build(report, spec, plan, records, store) {
+            Err(ReportError::NotGiven { stage, metric, given, at }) => {
+                let fault = format!("`{stage}` gave no number `{metric}`");
+                let all = || match given.as_slice() {
+                    [] => "its file has no number at all".to_owned(),
+                    given => format!("it gave `{}`", given.join("`, `")),
+                };
+                let names: Vec<&str> = given.iter().map(String::as_str).collect();
+                let fault = Diagnostic::error(Code::NotMeasured, fault).meant(&metric, names, all);
+                not_given.push(spec.diagnose(&at, fault));
+                table::empty(report)
+            }
+            other => other?,
+        });
+    }
+    Ok((tables, not_given))
 }
 
 /// The table for the standard output, in colour where it is a terminal that wants it.

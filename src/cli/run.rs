@@ -126,7 +126,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     if !args.quiet {
         out::diagnostics(findings.warnings);
     }
-    let tables = tables?;
+    let (tables, not_given) = tables?;
     let if_missing = if args.keep_going && !outcome.interrupted { IfMissing::Draw } else { IfMissing::Leave };
     let drawn = figures::draw(reports, &tables, &loaded, &outcome.outputs, if_missing);
     for table in tables {
@@ -145,9 +145,10 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     if !args.quiet {
         drawn.iter().for_each(out::note);
     }
+    let not_given = out::diagnostics(not_given);
     Ok(if outcome.interrupted {
         Exit::Interrupted
-    } else if outcome.failed > 0 {
+    } else if outcome.failed + not_given > 0 {
         Exit::Failed
     } else {
         Exit::Done

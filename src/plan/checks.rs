@@ -32,7 +32,7 @@ pub fn unneeded(spec: &Spec) -> Vec<Diagnostic> {
     let outline = outline(spec, &[], &mut vec![]);
     let needed = outline.points().flat_map(|(_, needed)| needed.into_iter().map(|(name, _)| name));
     let (needed, all): (BTreeSet<&str>, BTreeSet<&str>) = (needed.collect(), spec.stage_names());
-    let built = |at: &At| spec.place(at).is_some_and(|place| place.source.contains("${"));
+    let built = |at: &At| spec.place(at).is_some_and(|place| place.marked().contains("${"));
     let mut named = spec.points.iter().take(1).flat_map(|point| point.stages.values()).flat_map(names);
     if needed.len() == all.len()
         || !spec.targets.is_empty()

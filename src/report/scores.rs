@@ -12,7 +12,7 @@ use super::weights;
 use crate::action::{Action, Evaluate, Pin, roles};
 use crate::digest::Digest;
 use crate::plan::{Input, NodeId, Plan};
-use crate::spec::{Block, Point, Report, Score, Shows, Spec};
+use crate::spec::{At, Block, Point, Report, Score, Shows, Spec};
 use crate::store::{Artifacts, Output, Store, StoreError};
 
 /// The name of the variable that tells objectives apart in a table of weights.
@@ -33,6 +33,18 @@ pub enum ReportError {
         file: String,
         /// Why.
         why: String,
+    },
+    /// A number that a command did not give at any sweep point.
+    #[error("`{stage}` gave no number `{metric}`")]
+    NotGiven {
+        /// The stage.
+        stage: String,
+        /// The number's name.
+        metric: String,
+        /// The numbers that it gave.
+        given: Vec<String>,
+        /// Where the report asks for it.
+        at: At,
     },
     /// A figure's file.
     #[error("failed to write the figure `{file}`: {why}")]
@@ -144,6 +156,15 @@ pub struct Scores {
     pub plain: bool,
 }
 
+/// Why a command's numbers cannot be shown.
+#[derive(Debug, PartialEq)]
+enum Bad {
+    /// It wrote something else.
+    Unreadable(String),
+    /// It has others.
+    Lacks(Vec<String>),
+}
+
 /// The numbers of a result.
 struct Metrics {
     metrics: BTreeMap<String, f64>,
@@ -164,24 +185,23 @@ impl Metrics {
 
     /// Those that a command gives: the numbers of a JSON object, or of the object `metrics` in it. It must have
     /// `wanted`, be it null: whoever asks for a number that a program of their own does not give wants to know.
-    fn of_command(bytes: &[u8], wanted: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_slice(bytes)
-            .or_else(|why| serde_json::from_slice(&without_nan(bytes)).map_err(|_| why.to_string()))?;
+    fn of_command(bytes: &[u8], wanted: &str) -> Result<Self, Bad> {
+        let value: Value = serde_json::from_slice(bytes).or_else(|why| {
+            serde_json::from_slice(&without_nan(bytes)).map_err(|_| Bad::Unreadable(why.to_string()))
+        })?;
         let object = match value.get("metrics") {
             Some(inner @ Value::Object(_)) => inner,
             _ => &value,
         };
-        let Value::Object(fields) = object else { return Err("it is no JSON object".to_owned()) };
+        let Value::Object(fields) = object else {
+            return Err(Bad::Unreadable("it is no JSON object".to_owned()));
+        };
         let numbers = fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
         let metrics: BTreeMap<String, f64> = numbers.collect();
         if metrics.contains_key(wanted) || fields.get(wanted).is_some_and(Value::is_null) {
             return Ok(Self { metrics, split: None });
         }
-        let names: Vec<&str> = metrics.keys().map(String::as_str).collect();
-        Err(match names.as_slice() {
-            [] => format!("it has no number `{wanted}`, nor any other"),
-            names => format!("it has no number `{wanted}`; it has `{}`", names.join("`, `")),
-        })
+        Err(Bad::Lacks(metrics.into_keys().collect()))
     }
 }
 
@@ -227,7 +247,8 @@ pub fn gather(
                 Some(Block::Command(command)) => command.metrics.as_deref(),
                 _ => None,
             };
-            Some(Shown { point, stage: &stage.stage, metric, node: *nodes.get(&stage.stage)?, file })
+            let node = *nodes.get(&stage.stage)?;
+            Some(Shown { point, stage: &stage.stage, metric, at: &stage.at, node, file })
         })
         .collect();
     // Points share nodes.
@@ -259,6 +280,8 @@ struct Shown<'a> {
     point: &'a Point,
     stage: &'a str,
     metric: &'a str,
+    /// Where it is asked for.
+    at: &'a At,
     node: NodeId,
     /// Of a `command`, the file that it is in.
     file: Option<&'a str>,
@@ -271,9 +294,17 @@ impl Shown<'_> {
         let bytes = artifact(store, records.get(&self.node).map(|record| &record.outputs), file)?;
         let metrics = bytes.map(|bytes| match self.file {
             Some(_) => Metrics::of_command(&bytes, self.metric),
-            None => Metrics::of_evaluate(&bytes),
+            None => Metrics::of_evaluate(&bytes).map_err(Bad::Unreadable),
         });
-        metrics.transpose().map_err(|why| unreadable(plan, self.node, file, &why))
+        metrics.transpose().map_err(|bad| match bad {
+            Bad::Unreadable(why) => unreadable(plan, self.node, file, &why),
+            Bad::Lacks(given) => ReportError::NotGiven {
+                stage: self.stage.to_owned(),
+                metric: self.metric.to_owned(),
+                given,
+                at: self.at.clone(),
+            },
+        })
     }
 }
 
@@ -293,7 +324,11 @@ fn settle<'a>(
         .collect();
     let settled = wanted.iter().zip(read).map(|(shown, read)| {
         let found = match read {
-            Err(ReportError::Unreadable { .. }) if given.contains(&(shown.stage, shown.metric)) => None,
+            Err(ReportError::Unreadable { .. } | ReportError::NotGiven { .. })
+                if given.contains(&(shown.stage, shown.metric)) =>
+            {
+                None
+            }
             other => other?,
         };
         Ok(((shown.node, shown.metric), found))
@@ -323,7 +358,7 @@ mod tests {
     fn what_is_no_number_is_missing_and_the_others_are_there() {
         let read =
             |text: &str, wanted| Metrics::of_command(text.as_bytes(), wanted).map(|found| found.metrics);
-        let one: Result<_, String> = Ok(BTreeMap::from([("b".to_owned(), 1.0)]));
+        let one: Result<_, Bad> = Ok(BTreeMap::from([("b".to_owned(), 1.0)]));
         for text in [
             r#"{"a": NaN, "b": 1}"#,
             r#"{"a": null, "b": 1, "c": "NaN"}"#,
@@ -333,7 +368,8 @@ mod tests {
             assert_eq!(read(text, "a"), one, "{text}");
             assert_eq!(read(text, "b"), one, "{text}");
         }
-        assert!(read(r#"{"b": 1}"#, "a").is_err_and(|why| why.contains("it has `b`")));
-        assert!(read(r#"{"a": NaN, "b": "#, "a").is_err_and(|why| why.contains("line 1 column")));
+        assert_eq!(read(r#"{"b": 1}"#, "a"), Err(Bad::Lacks(vec!["b".to_owned()])));
+        let unreadable = read(r#"{"a": NaN, "b": "#, "a");
+        assert!(matches!(unreadable, Err(Bad::Unreadable(why)) if why.contains("line 1 column")));
     }
 }

@@ -111,6 +111,11 @@ pub fn build(
     Ok(arrange(report, gather(report, spec, plan, records, store)?))
 }
 
+/// A report's table without a result.
+pub fn empty(report: &Report) -> Table {
+    arrange(report, Scores::default())
+}
+
 /// Arranges scores into rows and columns, and compares them.
 fn arrange(report: &Report, scores: Scores) -> Table {
     let index = |var: &String| scores.vars.iter().position(|known| known == var);

@@ -229,5 +229,7 @@ fn the_shipped_programs_prepare_and_score() {
     world.change("scripts/balance.py", "import json\n", "import json  # as before\n");
     world.tartan(&run).code(0).says("2 ran");
     world.change("own-programs.yaml", "calibration.ece", "calibration.eec");
-    world.tartan(&run).code(1).says("it has no number `eec`; it has `brier`, `confidence`, `ece`");
+    let ended = world.tartan(&run).code(1);
+    let ended = ended.says("error[T0702]: `calibration` gave no number `eec`").says("did you mean `ece`?");
+    assert!(ended.stdout.contains(" ± "), "the other tables are there: {}", ended.stdout);
 }
