@@ -37,7 +37,7 @@ Examples:
 pub(super) struct Args {
     /// The pipeline's file
     pipeline: PathBuf,
-    /// Evaluate stages to show [default: those of the pipeline's `report`, or else all]
+    /// Stages to show [default: those of the pipeline's `report`, or else every evaluate stage]
     stages: Vec<String>,
     #[command(flatten)]
     choice: Choice,
@@ -50,9 +50,9 @@ pub(super) struct Args {
     /// The variable to average over
     #[arg(long, value_name = "VAR")]
     over: Option<String>,
-    /// Metrics to show, a table each, in place of the pipeline's `report`
-    #[arg(long, value_name = "METRIC", value_delimiter = ',', value_parser = metric)]
-    metric: Vec<Metric>,
+    /// Metrics to show, or numbers of command stages, a table each, in place of the pipeline's `report`
+    #[arg(long, value_name = "METRIC", value_delimiter = ',')]
+    metric: Vec<String>,
     /// The value of a variable to compare the others with
     #[arg(long, value_name = "VALUE")]
     baseline: Option<String>,
@@ -195,17 +195,36 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
     let mut measure = vec![];
     for (stage, block) in first.into_iter().flat_map(Stages::iter) {
         let asked = loaded.targets.contains(stage);
-        let Block::Evaluate { .. } = block else {
-            if asked {
-                let fault =
-                    format!("results are those of `evaluate` stages, and `{stage}` is `{}`", block.kind());
-                return wrong(
-                    Diagnostic::error(Code::WrongStageKind, fault)
-                        .help(format!("`tartan show {stage}` shows what it made")),
-                );
-            }
-            continue;
+        let of_metric = |metric: &str| {
+            let axes = axes::chosen(spec, plan, stage);
+            let report = Report::of_metric(spec, stage, metric).with_axes(spec, &axes);
+            report.map_err(|fault| Fault::wrong(vec![*fault]))
         };
+        match block {
+            Block::Evaluate { .. } => {}
+            Block::Command(command) if command.metrics.is_some() && !args.metric.is_empty() => {
+                // What a command calls its numbers is not known here; what evaluate stages have is theirs.
+                let is_own =
+                    |name: &&String| asked || !Metric::ALL.iter().any(|metric| metric.name() == **name);
+                if planned(stage) && (asked || args.stages.is_empty()) {
+                    let own = args.metric.iter().filter(is_own);
+                    reports.extend(own.map(|name| of_metric(name)).collect::<Result<Vec<_>, _>>()?);
+                }
+                continue;
+            }
+            other if asked => {
+                let fault =
+                    format!("results are those of `evaluate` stages, and `{stage}` is `{}`", other.kind());
+                let help = match other {
+                    Block::Command(command) if command.metrics.is_some() => {
+                        "name the number that it gives: `--metric NAME`".to_owned()
+                    }
+                    _ => format!("`tartan show {stage}` shows what it made"),
+                };
+                return wrong(Diagnostic::error(Code::WrongStageKind, fault).help(help));
+            }
+            _ => continue,
+        }
         if !(planned(stage) && (asked || args.stages.is_empty())) {
             continue;
         }
@@ -218,32 +237,28 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
                 })
             })
             .collect();
-        if let Some(missing) = args.metric.iter().find(|metric| asked && !measured.contains(metric)) {
-            let fault = Diagnostic::error(
-                Code::NotMeasured,
-                format!("`{stage}` does not measure `{}`", missing.name()),
-            );
+        let names: Vec<&str> = measured.iter().map(|metric| metric.name()).collect();
+        if let Some(missing) = args.metric.iter().find(|metric| asked && !names.contains(&metric.as_str())) {
+            let fault =
+                Diagnostic::error(Code::NotMeasured, format!("`{stage}` does not measure `{missing}`"));
             return wrong(
                 fault.help("add it to the stage's `metrics`, or leave `metrics` out to have them all"),
             );
         }
-        let names: Vec<&str> = measured.iter().map(|metric| metric.name()).collect();
-        let names = if names.is_empty() {
+        let named = if names.is_empty() {
             "other metrics at other sweep points".to_owned()
         } else {
             names.join(", ")
         };
-        measure.push(format!("`{stage}` measures {names}"));
-        let metrics =
-            measured.into_iter().filter(|metric| args.metric.is_empty() || args.metric.contains(metric));
-        let axes = axes::chosen(spec, plan, stage);
-        for metric in metrics {
-            let report = Report::of_metric(spec, stage, metric.name()).with_axes(spec, &axes);
-            reports.push(report.map_err(|fault| Fault::wrong(vec![*fault]))?);
+        measure.push(format!("`{stage}` measures {named}"));
+        let is_wanted =
+            |name: &&str| args.metric.is_empty() || args.metric.iter().any(|metric| metric == name);
+        for name in names.into_iter().filter(is_wanted) {
+            reports.push(of_metric(name)?);
         }
     }
     if reports.is_empty() && !measure.is_empty() {
-        let asked: Vec<&str> = args.metric.iter().map(|metric| metric.name()).collect();
+        let asked: Vec<&str> = args.metric.iter().map(String::as_str).collect();
         let what = if asked.is_empty() { "the same at every sweep point".to_owned() } else { code(&asked) };
         return wrong(
             Diagnostic::error(Code::NotMeasured, format!("no `evaluate` stage measures {what}"))
@@ -295,12 +310,4 @@ fn say_what_is_missing(args: &Args, tables: &[Table]) {
         format!("{} of {} are not there yet", missing.len(), out::count(all.len(), "result"))
     };
     out::note(format_args!("{what}: `{}` makes them", command.join(" ")));
-}
-
-fn metric(text: &str) -> Result<Metric, String> {
-    let names = Metric::ALL.map(Metric::name);
-    Metric::ALL
-        .into_iter()
-        .find(|metric| metric.name() == text)
-        .ok_or_else(|| format!("it is one of {}", names.join(", ")))
 }

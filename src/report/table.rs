@@ -111,9 +111,9 @@ pub fn build(
     Ok(arrange(report, gather(report, spec, plan, records, store)?))
 }
 
-/// A report's table without a result.
+/// In place of a report's table that cannot be made.
 pub fn empty(report: &Report) -> Table {
-    arrange(report, Scores::default())
+    Table { stages: vec![], ..arrange(report, Scores::default()) }
 }
 
 /// Arranges scores into rows and columns, and compares them.

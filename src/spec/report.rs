@@ -8,7 +8,6 @@ mod read;
 pub(super) use read::{Context, drafts};
 
 use super::fields::list;
-use super::yaml::At;
 use super::{Ref, Source, Spec};
 use crate::diag::{Code, Diagnostic};
 
@@ -127,7 +126,7 @@ impl Report {
     /// A table of one metric of one stage. Nothing is averaged over but `axes.over`.
     pub fn of_metric(spec: &Spec, stage: &str, metric: &str) -> Self {
         let metric = metric.to_owned();
-        let stage = Ref { stage: stage.to_owned(), at: At::top() };
+        let stage = Ref { stage: stage.to_owned(), at: spec.stage_at(stage) };
         Self {
             title: None,
             shows: Shows::Scores(vec![Score { stage, metric }; spec.points.len()]),
