@@ -53,9 +53,10 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        ["hub"] => print(&serde_json::json!(stage::hub::reach().err()).to_string()),
         ["devices"] => print(&serde_json::json!({ "cuda": libtorch::cuda_devices() }).to_string()),
         _ => {
-            let usage = "usage: tartan-worker [--version | devices | resolve]; without arguments, a request on standard input";
+            let usage = "usage: tartan-worker [--version | devices | hub | resolve]; without arguments, a request on standard input";
             let _ = writeln!(io::stderr(), "{usage}");
             ExitCode::from(2)
         }

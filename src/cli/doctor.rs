@@ -1,6 +1,6 @@
 //! `tartan doctor`: is what a run needs there? A line each, with a way out.
 //!
-//! Looks, and asks nobody on the network. It leaves nothing behind: where there is no cache yet, the folder
+//! Of the network it asks the hub alone, by a worker. It leaves nothing behind: where there is no cache yet, the folder
 //! that it would be made in is tried.
 
 use std::fs::File;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::pipeline::{Choice, store_root};
 use super::{Exit, Fault, out, run};
 use crate::diag::Code;
+use crate::event::Failure;
 use crate::hub::Settings;
 use crate::store::Store;
 
@@ -70,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
     let mut checks = worker(&run::worker());
     let choice = Choice { cache: args.cache.clone(), ..Choice::default() };
     checks.extend(cache(&store_root(Path::new("."), &choice)));
-    checks.extend(hub(|name| std::env::var(name).ok()));
+    checks.extend(hub(|name| std::env::var(name).ok(), || reach(&run::worker())));
     checks.push(terminal());
     match args.format {
         Format::Text => checks.iter().for_each(print),
@@ -325,8 +326,23 @@ fn file_system(_: &Path) -> Option<&'static str> {
     None
 }
 
-/// The hub's settings, as far as they can be told without asking it.
-fn hub(env: impl Fn(&str) -> Option<String>) -> Vec<Check> {
+/// Has a worker ask whether the hub answers; why not, if it tells.
+fn reach(program: &Path) -> Result<Option<Failure>, String> {
+    let child = Command::new(program)
+        .arg("hub")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let said = answer(child.map_err(|error| error.to_string())?)?;
+    serde_json::from_str(&said).map_err(|error| error.to_string())
+}
+
+/// The hub's settings, and where it is to be asked, whether it answers.
+fn hub(
+    env: impl Fn(&str) -> Option<String>,
+    reach: impl FnOnce() -> Result<Option<Failure>, String>,
+) -> Vec<Check> {
     let Settings { endpoint, cache, is_offline, token } = Settings::of(env);
     let host = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, rest)| rest).split('/').next();
     if host.is_some_and(|host| host.contains('@')) {
@@ -350,11 +366,9 @@ fn hub(env: impl Fn(&str) -> Option<String>) -> Vec<Check> {
         if token.is_some() { "a token" } else { "no token: public models only" },
         if is_offline { "; offline: only what is in its cache" } else { "" },
     );
-    let writable = cache.root().ancestors().find(|folder| folder.is_dir()).is_some_and(|folder| {
-        let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-        rustix::fs::access(folder, wanted).is_ok()
-    });
-    vec![if writable {
+    let nearest = cache.root().ancestors().find(|folder| folder.is_dir());
+    let writable = nearest.is_some_and(|folder| tempfile::tempfile_in(folder).is_ok());
+    let mut checks = vec![if writable {
         Check::ok("hub", found)
     } else {
         Check::warn(
@@ -362,7 +376,20 @@ fn hub(env: impl Fn(&str) -> Option<String>) -> Vec<Check> {
             format!("{found}; the cache cannot be written to"),
             "set HF_HOME to a folder of yours",
         )
-    }]
+    }];
+    if !is_offline {
+        let only_names =
+            "it matters only to pipelines with `hf://`; HF_HUB_OFFLINE=1 says that it is not to be asked";
+        match reach() {
+            Ok(None) => checks.push(Check::ok("hub", "it answers")),
+            Ok(Some(failure)) => {
+                let help = failure.help.map_or(String::new(), |help| format!("{help}; "));
+                checks.push(Check::warn("hub", failure.message, format!("{help}{only_names}")));
+            }
+            Err(why) => checks.push(Check::warn("hub", format!("the worker cannot tell: {why}"), only_names)),
+        }
+    }
+    checks
 }
 
 fn terminal() -> Check {
@@ -417,15 +444,19 @@ mod tests {
     #[test]
     fn the_hubs_settings_are_told_and_the_token_is_not() {
         let of = |pairs: &'static [(&str, &str)]| {
-            hub(move |name| {
+            let env = move |name: &str| {
                 pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-            })
+            };
+            hub(env, || Ok(Some(Failure::new(Code::Unfetched, "no connection").help("check the network"))))
         };
         assert_eq!(of(&[("HF_ENDPOINT", "hub.example"), ("HOME", "/tmp")])[0].verdict, Verdict::Fail);
         assert_eq!(of(&[])[0].verdict, Verdict::Warn);
         let all = of(&[("HF_TOKEN", "secret"), ("HF_HOME", "/tmp/hub"), ("HF_HUB_OFFLINE", "1")]);
         assert!(all[0].found.contains("a token") && all[0].found.contains("offline"), "{all:?}");
         assert!(!all[0].found.contains("secret"), "{all:?}");
-        assert!(of(&[("HF_HOME", "/tmp/hub"), ("HF_HUB_OFFLINE", "0")])[0].found.contains("no token"));
+        assert_eq!(all.len(), 1, "it is not asked: {all:?}");
+        let online = of(&[("HF_HOME", "/tmp/hub"), ("HF_HUB_OFFLINE", "0")]);
+        assert!(online[0].found.contains("no token"));
+        assert_eq!((online[1].verdict, online[1].found.as_str()), (Verdict::Warn, "no connection"));
     }
 }

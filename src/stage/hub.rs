@@ -47,6 +47,11 @@ pub fn run(files: &HubFiles, io: &Io) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether the hub answers, and knows the user's token if there is one.
+pub fn reach() -> Result<(), Failure> {
+    Hub::of_user()?.reach()
+}
+
 /// Asks the hub which commits revisions are at, and whether those have the files that are wanted; the hub's cache
 /// remembers it. `note` is told of what takes longer.
 pub fn resolve(asks: &[Ask], note: &dyn Fn(String)) -> Vec<Answer> {

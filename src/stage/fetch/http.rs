@@ -255,11 +255,16 @@ pub(in crate::stage) fn trouble(url: &str, error: &ureq::Error) -> Trouble {
     };
     let lasting = |what: String, help: &str| Trouble::Lasting(unfetched(format!("{url}: {what}")).help(help));
     let of_tls = |error: &rustls::Error| lasting(format!("no safe connection: {error}"), CERTIFICATES);
-    match error {
-        ureq::Error::HostNotFound => passing(
+    let unknown_host = || {
+        passing(
             "its host is not found".to_owned(),
             "check the URL and the network; behind a proxy, set HTTPS_PROXY",
-        ),
+        )
+    };
+    match error {
+        ureq::Error::HostNotFound => unknown_host(),
+        // The system's own lookup has no kind of its own.
+        ureq::Error::Io(io) if io.to_string().starts_with("failed to lookup address") => unknown_host(),
         ureq::Error::Timeout(_) => passing(
             "the server does not answer".to_owned(),
             "what has arrived is kept: run again, and it goes on from there; TARTAN_HTTP_TIMEOUT=SECONDS waits longer",

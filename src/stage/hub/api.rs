@@ -118,6 +118,23 @@ impl Hub {
         Ok(Self { cache, is_offline, login, endpoint })
     }
 
+    /// Whether it answers, and knows the user's token if there is one. Asks once.
+    pub(super) fn reach(&self) -> Result<(), Failure> {
+        let (method, path) = if self.login.is_some() { ("GET", "/api/whoami-v2") } else { ("HEAD", "/") };
+        let url = format!("{}{path}", self.endpoint);
+        match http::send(method, &url, &[], self.login.as_ref(), |_, _| true) {
+            Ok(response) if self.login.is_some() && response.status().as_u16() == 401 => {
+                let known = Failure::new(Code::HubRefused, "the hub does not know the token");
+                Err(known.help(format!("make a new one: {}/settings/tokens", self.endpoint)))
+            }
+            Ok(_) => Ok(()),
+            Err(Trouble::Lasting(failure)) => Err(failure),
+            Err(Trouble::Passing { message, help, .. }) => {
+                Err(Failure::new(Code::Unfetched, message).help(help))
+            }
+        }
+    }
+
     /// Where a commit's file is fetched from.
     pub(super) fn url(&self, repo: &Repo, commit: &str, file: &str) -> String {
         format!("{}/{repo}/resolve/{commit}/{}", self.endpoint, encoded(file, "/"))
