@@ -28,8 +28,19 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
-    let (loaded, mut diagnostics) =
+    let (mut loaded, mut diagnostics) =
         diagnose(Spec::load(&args.pipeline, &args.choice.overrides()), &args.choice)?;
+    if args.choice.profiles.is_empty() {
+        let profiles = match &loaded {
+            Some(loaded) => loaded.spec.profiles.clone(),
+            None => Spec::load(&args.pipeline, &args.choice.overrides()).0.profiles,
+        };
+        for profile in profiles {
+            if !is_sound_with(profile, args, &mut diagnostics)? {
+                loaded = None;
+            }
+        }
+    }
     if args.format == Format::Json {
         diag::sort(&mut diagnostics);
         out::line(diag::json(&diagnostics));
@@ -44,6 +55,21 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         out::count(loaded.spec.points.len(), "sweep point")
     ));
     Ok(Exit::Done)
+}
+
+/// Whether the pipeline is sound under one of its profiles. What is wrong with it only there joins the diagnostics.
+fn is_sound_with(profile: String, args: &Args, diagnostics: &mut Vec<Diagnostic>) -> Result<bool, Fault> {
+    let choice = Choice { profiles: vec![profile.clone()], ..args.choice.clone() };
+    let (loaded, found) = diagnose(Spec::load(&args.pipeline, &choice.overrides()), &choice)?;
+    for fault in found {
+        let is_same = |known: &Diagnostic| {
+            (known.code, &known.place, &known.message) == (fault.code, &fault.place, &fault.message)
+        };
+        if !diagnostics.iter().any(is_same) {
+            diagnostics.push(fault.note(format!("with `--profile {profile}`")));
+        }
+    }
+    Ok(loaded.is_some())
 }
 
 /// All that is wrong with a pipeline, and what is only odd.

@@ -62,6 +62,8 @@ pub struct Spec {
     pub reports: Vec<Report>,
     /// The stages of each loop (`for`), by the loop's name.
     pub loops: Loops,
+    /// The names of its profiles.
+    pub profiles: Vec<String>,
     origins: Origins,
     is_overridden: bool,
     /// Whether a file that it includes could not be read whole.

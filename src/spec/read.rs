@@ -1,5 +1,6 @@
 //! From a pipeline's text to its spec: what is laid over it, its sweep, its loops, its stages at each point.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::fields::{Faults, Fields, block};
@@ -52,6 +53,8 @@ pub(super) fn read(file: &Path, text: Text, overrides: &Overrides) -> (Spec, Vec
     let include::Included { profiles: layers, lacks_parts } =
         include::lay_beneath(&mut top, origins, &mut diagnostics);
     spec.lacks_parts = lacks_parts;
+    let named: BTreeSet<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+    spec.profiles = named.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let mut settings = vec![];
     for words in &overrides.sets {
         match set::parse(words) {
