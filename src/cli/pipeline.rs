@@ -88,16 +88,20 @@ pub(super) fn inspect(
             diagnostics.push(spec.diagnose(&source.at, fault));
         }
     }
-    if has_errors(&diagnostics) {
-        return Ok((None, diagnostics));
+    if !has_errors(&diagnostics) {
+        revisions::resolve(&spec, &mut outline, hub, &mut diagnostics)?;
     }
-    revisions::resolve(&spec, &mut outline, hub, &mut diagnostics)?;
-    if has_errors(&diagnostics) {
+    let is_broken = has_errors(&diagnostics);
+    plan::check_encoders(&outline, &encoders::facts(&outline), &mut diagnostics);
+    if is_broken {
+        // For what a plan would be refused for; files go by their paths, since some are not there.
+        let digest = |path: &PathBuf| Digest::of(path.as_os_str().as_encoded_bytes());
+        let digests = outline.files().into_keys().map(|path| (path.clone(), digest(&path))).collect();
+        plan::build(&outline, &digests, &mut diagnostics);
         return Ok((None, diagnostics));
     }
 
     let store = Store::open(&store_root(&spec.file, choice))?;
-    plan::check_encoders(&outline, &encoders::facts(&outline), &mut diagnostics);
     let paths: Vec<PathBuf> = files.keys().cloned().collect();
     let mut digests = BTreeMap::new();
     for ((path, source), digest) in files.iter().zip(store.digest_files(&paths)) {

@@ -273,14 +273,16 @@ pub(super) fn check_test_splits(
             // An auxiliary objective's dev split is read by nobody.
             let read = end_task.iter().flat_map(|of| [(of, "train"), (of, "dev")]);
             for (objective, split) in read.chain(auxiliary.iter().map(|of| (of, "train"))) {
-                let Some(Block::Objective { data, .. }) = point.stages.get(&objective.stage) else {
+                let read = point.stages.get(&objective.stage).map(Block::as_read);
+                let Some(Block::Objective { data, .. }) = read else {
                     continue;
                 };
                 // What is wrong with a split is so for every stage that trains on it.
                 if !checked.insert((data.stage.as_str(), split)) {
                     continue;
                 }
-                let Some(Block::Tokenize { splits, action, .. }) = point.stages.get(&data.stage) else {
+                let read = point.stages.get(&data.stage).map(Block::as_read);
+                let Some(Block::Tokenize { splits, action, .. }) = read else {
                     continue;
                 };
                 let files = splits.get(split).map(SplitSource::files).unwrap_or_default();

@@ -146,12 +146,12 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
 }
 
 impl<'a> Outline<'a> {
-    /// Each point with its needed stages, each after those it names.
+    /// Each point with its needed stages, each after those it names; of one with faults, what could be read.
     pub(super) fn points(&self) -> impl Iterator<Item = (&'a Point, Vec<(&'a str, &'a Block)>)> {
         self.spec.points.iter().zip(&self.needed).map(|(point, needed)| {
             let stage = |position: &usize| {
                 let (name, block) = point.stages.at(*position);
-                (name, &**block)
+                (name, block.as_read())
             };
             (point, needed.iter().map(stage).collect())
         })

@@ -148,6 +148,14 @@ pub enum Block {
 }
 
 impl Block {
+    /// What could be read of it, where it has faults; else itself.
+    pub fn as_read(&self) -> &Self {
+        match self {
+            Self::Broken(Some(read)) => read,
+            other => other,
+        }
+    }
+
     /// The kind's name.
     pub fn kind(&self) -> &'static str {
         match self {
