@@ -80,6 +80,12 @@ type Named<'a> = std::vec::IntoIter<(&'a Ref, Wanted)>;
 
 /// Every stage a block names, and what it must be.
 pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
+    let mut names = all_names(block);
+    names.retain(|(of, _)| !of.stage.is_empty());
+    names
+}
+
+fn all_names(block: &Block) -> Vec<(&Ref, Wanted)> {
     match block {
         Block::Broken(None) => vec![],
         Block::Broken(Some(read)) => names(read),

@@ -26,7 +26,6 @@ const MOST_FILES: usize = 10_000;
 
 /// Reads a `command` block.
 pub(super) fn command(mut fields: Fields, context: &Context) -> Option<Block> {
-    let before = fields.faults.len();
     let inputs = inputs(&mut fields, context);
     let (outputs, metrics) = outputs(&mut fields, &inputs);
     let (run, programs) = run(&mut fields, context, &inputs, &outputs);
@@ -37,11 +36,10 @@ pub(super) fn command(mut fields: Fields, context: &Context) -> Option<Block> {
         timeout: timeout(&mut fields),
         pass_env: pass_env(&mut fields, &env),
     };
-    let sound = fields.faults.len() == before;
     fields.finish("a `command` block");
     let action = action::Command { run, outputs, env, params };
     let block = CommandBlock { programs, inputs, metrics, means, action };
-    sound.then(|| Block::Command(Box::new(block)))
+    Some(Block::Command(Box::new(block)))
 }
 
 /// The command line, and the programs whose content counts, by role.

@@ -165,7 +165,7 @@ fn objective(mut fields: Fields, vars: &Vars) -> Option<Block> {
             let data = required_ref(&mut fields, "data", "the tokenize stage with texts and labels");
             let dropout = fields.number("dropout", Range::BelowOne).unwrap_or(0.1);
             fields.finish("a `classify` block");
-            data.map(|data| Block::Objective { data, action: action::Objective::Classify { dropout } })
+            Some(Block::Objective { data, action: action::Objective::Classify { dropout } })
         }
         (None, Some((node, at))) => {
             let node = fields::block(node, vars, &at, fields.faults)?;
@@ -173,7 +173,7 @@ fn objective(mut fields: Fields, vars: &Vars) -> Option<Block> {
             let data = required_ref(&mut fields, "data", "the tokenize stage with texts");
             let mask = fields.number("mask", Range::UpToOne).unwrap_or(0.15);
             fields.finish("an `mlm` block");
-            data.map(|data| Block::Objective { data, action: action::Objective::Mlm { mask } })
+            Some(Block::Objective { data, action: action::Objective::Mlm { mask } })
         }
         _ => {
             let fault = Diagnostic::error(Code::Exclusive, "an objective is either `classify` or `mlm`")
@@ -230,24 +230,32 @@ fn evaluate(mut fields: Fields) -> Option<Block> {
     let attend_pads = fields.truth("attend_pads").unwrap_or(false);
     let precision = training::precision(&mut fields);
     fields.finish("an `evaluate` block");
-    let action = action::Evaluate { split: split?.0, metrics: chosen, batch, attend_pads, precision };
-    Some(Block::Evaluate { model: model?, data: data?, split_at, action })
+    let split = split.map(|(split, _)| split).unwrap_or_default();
+    let action = action::Evaluate { split, metrics: chosen, batch, attend_pads, precision };
+    Some(Block::Evaluate { model, data, split_at, action })
 }
 
 fn export(mut fields: Fields, context: &Context) -> Option<Block> {
     let model = required_ref(&mut fields, "model", "the train stage to export");
     let to = fields.text("to").map(|(name, at)| context.source(name, at));
     fields.finish("an `export` block");
-    Some(Block::Export { model: model?, to })
+    Some(Block::Export { model, to })
 }
 
-pub(super) fn required_ref(fields: &mut Fields, name: &'static str, what: &str) -> Option<Ref> {
+/// The stage that a field names. It must be there; where it is not, what else the block names is still looked at.
+pub(super) fn required_ref(fields: &mut Fields, name: &'static str, what: &str) -> Ref {
     let before = fields.faults.len();
     let found = fields.text(name).map(|(stage, at)| Ref { stage, at });
-    if found.is_none() && fields.faults.len() == before {
-        fields.missing(name, what);
+    match found {
+        Some(of) if of.stage.is_empty() => {
+            let fault = Diagnostic::error(Code::MissingField, format!("`{name}` names no stage: {what}"));
+            fields.fault(of.at, fault);
+        }
+        Some(of) => return of,
+        None if fields.faults.len() == before => fields.missing(name, what),
+        None => {}
     }
-    found
+    Ref::default()
 }
 
 /// The stages that a list names; a loop's name stands for all of its stages.

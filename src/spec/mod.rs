@@ -188,9 +188,9 @@ pub struct CommandBlock {
 }
 
 /// A stage named by another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ref {
-    /// The stage's name.
+    /// The stage's name; empty in a block with faults, where none could be read.
     pub stage: String,
     /// Where it is named.
     pub at: At,

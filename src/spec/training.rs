@@ -22,7 +22,7 @@ pub(super) fn train(mut fields: Fields, vars: &Vars, context: &Context) -> Optio
     let (checkpoint, action) = training(&mut fields, vars, weights);
     fields.finish("a `train` block");
     let Objectives { end_task, auxiliary, .. } = objectives;
-    Some(Block::Train { init: init?, end_task, auxiliary, weights_from, checkpoint, action })
+    Some(Block::Train { init, end_task, auxiliary, weights_from, checkpoint, action })
 }
 
 /// Reads a `learn-weights` block.
@@ -39,9 +39,9 @@ pub(super) fn learn_weights(mut fields: Fields, vars: &Vars, context: &Context) 
         .map(|fields| meta_fields(fields, vars, &objectives, batch, body));
     fields.finish("a `learn-weights` block");
     let Objectives { end_task, auxiliary, .. } = objectives;
-    end_task.as_ref()?;
-    let action = action::Train { weights: Weights::Meta(Box::new(meta?)), ..action };
-    Some(Block::Train { init: init?, end_task, auxiliary, weights_from: None, checkpoint, action })
+    let weights = meta.map_or(Weights::Uniform, |meta| Weights::Meta(Box::new(meta)));
+    let action = action::Train { weights, ..action };
+    Some(Block::Train { init, end_task, auxiliary, weights_from: None, checkpoint, action })
 }
 
 /// The optimiser's defaults (the paper's scripts).
@@ -221,7 +221,7 @@ fn weights(fields: &mut Fields, objectives: &Objectives, vars: &Vars) -> (Weight
         let words = [("final", Learned::Final), ("mean", Learned::Mean), ("replay", Learned::Replay)];
         let which = fields.word("use", &words).unwrap_or_default();
         fields.finish("a `weights` block");
-        return (Weights::Learned(which), from);
+        return (Weights::Learned(which), Some(from));
     }
     match node {
         Node::Text(word) if word == "uniform" => (Weights::Uniform, None),

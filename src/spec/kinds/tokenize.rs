@@ -71,7 +71,7 @@ pub(super) fn read(mut fields: Fields, context: &Context) -> Option<Block> {
         None => fields.missing("splits", "the files of `train`, `dev` and `test`"),
     }
     fields.finish("a `tokenize` block");
-    Some(Block::Tokenize { tokenizer: tokenizer?, splits: sources, sample_of, action })
+    Some(Block::Tokenize { tokenizer, splits: sources, sample_of, action })
 }
 
 /// Whether what stands for a file is one, and no folder that a stage makes.
