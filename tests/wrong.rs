@@ -70,6 +70,10 @@ fn every_wrong_pipeline_is_told_so_as_expected() {
         if said != expected {
             write!(faults, "{name}:\n{}\n", difference(&expected, &said)).expect("a string");
         }
+        let without = said.split("\n\n").find(|fault| fault.contains("[T") && !fault.contains(" = help: "));
+        if let Some(fault) = without {
+            writeln!(faults, "{name}: this names no way out:\n{fault}\n").expect("a string");
+        }
         // A warning alone keeps nobody from running.
         let wanted = if said.contains("error[") { 2 } else { 0 };
         if output.status.code() != Some(wanted) || said.is_empty() {

@@ -25,7 +25,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
             Ok(text) => text,
             Err(error) => {
                 let what = format!("failed to read `{}`: {error}", file.display());
-                faults.push(Diagnostic::error(Code::UnreadablePipeline, what));
+                faults.push(
+                    Diagnostic::error(Code::UnreadablePipeline, what)
+                        .help("check its name, and that you may read it"),
+                );
                 continue;
             }
         };

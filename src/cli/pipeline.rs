@@ -189,9 +189,10 @@ fn unreadable<'a>(source: &'a Source, lost: &mut BTreeSet<&'a Path>) -> Option<D
                 None => fault.help("paths are relative to the file that says them"),
             })
         }
-        Err(error) => {
-            Some(Diagnostic::error(Code::UnreadableFile, format!("failed to read `{shown}`: {error}")))
-        }
+        Err(error) => Some(
+            Diagnostic::error(Code::UnreadableFile, format!("failed to read `{shown}`: {error}"))
+                .help("check that you may read it, and the folders that it is in"),
+        ),
     }
 }
 

@@ -69,7 +69,8 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     }
     if let Err(error) = pipeline::remember(&loaded.store, &args.target.pipeline, &args.target.choice) {
         let text = format!("`why`, `show` and `logs` will want `--pipeline`: {error}");
-        out::diagnostics(vec![Diagnostic::warning(Code::System, text)]);
+        let told = Diagnostic::warning(Code::System, text).help("check that you may write to the cache");
+        out::diagnostics(vec![told]);
     }
     let options = Options {
         jobs: args.jobs,
@@ -120,7 +121,9 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     progress.clear();
     if let Some(error) = lost_events {
         let text = format!("some events were not written: {error}");
-        out::diagnostics(vec![Diagnostic::warning(Code::System, text)]);
+        let told = Diagnostic::warning(Code::System, text)
+            .help("the run itself lacks nothing; `tartan logs` has what stages said");
+        out::diagnostics(vec![told]);
     }
     // Warnings went by while other stages ran; here they stand where the pipeline may be changed.
     if !args.quiet {
@@ -161,7 +164,8 @@ fn event_log(path: &Path) -> Result<EventLog, Fault> {
         let fault = Diagnostic::error(
             Code::System,
             format!("failed to write events to `{}`: {error}", path.display()),
-        );
+        )
+        .help("name a file in a folder that is there and that you may write to");
         Fault::wrong(vec![fault])
     })
 }

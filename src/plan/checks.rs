@@ -216,7 +216,8 @@ pub(super) fn check_empty_splits(
                 };
                 let (at, name) = said(file);
                 let message = format!("split `{split}` has no text: `{name}` is empty");
-                let fault = Diagnostic::error(Code::EmptySplit, message);
+                let fault = Diagnostic::error(Code::EmptySplit, message)
+                    .help("name a file with texts, or leave the split out");
                 diagnostics.push(outline.spec.diagnose(at, fault));
             }
         }

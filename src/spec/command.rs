@@ -126,14 +126,15 @@ fn scalar(fields: &mut Fields, name: &str, wanted: &str, node: &Node, at: &At) -
         other => {
             let fault =
                 Diagnostic::error(Code::WrongType, format!("`{name}` is {wanted}, not {}", other.what()));
-            fields.fault(at.clone(), fault);
+            fields.fault(at.clone(), fault.help("write one value: a text, a number, `true` or `false`"));
             return None;
         }
     };
     if text.contains('\0') {
         fields.fault(
             at.clone(),
-            Diagnostic::error(Code::OutOfRange, "a NUL character is nothing a program can be given"),
+            Diagnostic::error(Code::OutOfRange, "a NUL character is nothing a program can be given")
+                .help("leave it out"),
         );
         return None;
     }
@@ -262,6 +263,7 @@ fn files_in(folder: &Source) -> Result<BTreeMap<String, Source>, Box<Diagnostic>
                 Code::UnreadableFile,
                 format!("failed to list the folder `{}`: {error}", path.display()),
             )
+            .help("check that you may read it")
         };
         for entry in fs::read_dir(&path).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
@@ -269,7 +271,8 @@ fn files_in(folder: &Source) -> Result<BTreeMap<String, Source>, Box<Diagnostic>
                 let fault = Diagnostic::error(
                     Code::UnreadableFile,
                     format!("a name in `{}` is not UTF-8", path.display()),
-                );
+                )
+                .help("rename that file, or name the files that the command reads");
                 return Err(Box::new(fault));
             };
             if name.starts_with('.') || name == LEFT_OUT {
@@ -300,10 +303,8 @@ fn files_in(folder: &Source) -> Result<BTreeMap<String, Source>, Box<Diagnostic>
         }
     }
     if files.is_empty() {
-        return Err(Box::new(Diagnostic::error(
-            Code::MissingFile,
-            format!("there is no file in `{}`", folder.name),
-        )));
+        let fault = Diagnostic::error(Code::MissingFile, format!("there is no file in `{}`", folder.name));
+        return Err(Box::new(fault.help("name a folder with files, or leave the input out")));
     }
     Ok(files)
 }
@@ -453,7 +454,8 @@ fn params(fields: &mut Fields) -> Map<String, Value> {
             None => {
                 fields.fault(
                     at.key(name),
-                    Diagnostic::error(Code::OutOfRange, "JSON has no number that is not finite"),
+                    Diagnostic::error(Code::OutOfRange, "JSON has no number that is not finite")
+                        .help("write it as a text, `\"inf\"`, for the program to read"),
                 );
             }
         }

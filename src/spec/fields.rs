@@ -47,6 +47,14 @@ impl Range {
         }
     }
 
+    /// A number in it, to show.
+    fn example(self) -> &'static str {
+        match self {
+            Self::Any | Self::NotNegative => "0",
+            Self::Positive | Self::BelowOne | Self::UpToOne | Self::Part => "0.1",
+        }
+    }
+
     /// It in words, to follow "a number".
     pub fn text(self) -> &'static str {
         match self {
@@ -104,22 +112,24 @@ impl<'a> Fields<'a> {
         self.faults.push((at, fault));
     }
 
-    fn wrong(&mut self, at: At, name: &str, wanted: &str, found: &Node) {
+    fn wrong(&mut self, at: At, name: &str, wanted: &str, found: &Node, example: &str) {
         let fault = format!("`{name}` is {wanted}, not {}", found.what());
-        self.faults.push((at, Diagnostic::error(Code::WrongType, fault)));
+        let fault = Diagnostic::error(Code::WrongType, fault).help(format!("such as `{name}: {example}`"));
+        self.faults.push((at, fault));
     }
 
     /// A number that is none of those wanted; what is no number at all is of the wrong type.
-    fn wrong_number(&mut self, at: At, name: &str, wanted: &str, found: &Node) {
+    fn wrong_number(&mut self, at: At, name: &str, wanted: &str, found: &Node, example: &str) {
+        let help = format!("such as `{name}: {example}`");
         let fault = if number(found).is_some() {
             let fault = format!("`{name}` is {wanted}, not `{}`", found.brief());
-            Diagnostic::error(Code::OutOfRange, fault)
+            Diagnostic::error(Code::OutOfRange, fault).help(help)
         } else {
             let fault = format!("`{name}` is {wanted}, not {}", found.what());
             let fault = Diagnostic::error(Code::WrongType, fault);
             match found {
                 Node::Text(text) if text.parse::<f64>().is_ok() => fault.help("leave out the quotes"),
-                _ => fault,
+                _ => fault.help(help),
             }
         };
         self.faults.push((at, fault));
@@ -144,6 +154,7 @@ impl<'a> Fields<'a> {
             && !keys.any(|key| !self.known.contains(&key) && is_near(key))
         {
             let fault = Diagnostic::error(Code::MissingField, format!("`{name}` is missing: {what}"));
+            let fault = fault.help(format!("add `{name}: …`"));
             self.faults.push((self.at.on_key(), fault));
         }
     }
@@ -155,7 +166,7 @@ impl<'a> Fields<'a> {
             Node::Text(text) => Some((text, at)),
             Node::Int(_) | Node::Bool(_) => Some((node.brief(), at)),
             other => {
-                self.wrong(at, name, "a text", &other);
+                self.wrong(at, name, "a text", &other, "NAME");
                 None
             }
         }
@@ -167,7 +178,7 @@ impl<'a> Fields<'a> {
         if let Some(number) = number(&node).filter(|number| number.is_finite() && range.holds(*number)) {
             return Some(number);
         }
-        self.wrong_number(at, name, &format!("a number {}", range.text()), &node);
+        self.wrong_number(at, name, &format!("a number {}", range.text()), &node, range.example());
         None
     }
 
@@ -177,7 +188,13 @@ impl<'a> Fields<'a> {
         if let Some(count) = whole(&node).filter(|count| *count >= least) {
             return Some(count);
         }
-        self.wrong_number(at, name, &format!("a whole number of at least {least}"), &node);
+        self.wrong_number(
+            at,
+            name,
+            &format!("a whole number of at least {least}"),
+            &node,
+            &least.to_string(),
+        );
         None
     }
 
@@ -187,7 +204,7 @@ impl<'a> Fields<'a> {
         match node {
             Node::Bool(truth) => Some(truth),
             other => {
-                self.wrong(at, name, "`true` or `false`", &other);
+                self.wrong(at, name, "`true` or `false`", &other, "true");
                 None
             }
         }
@@ -229,7 +246,7 @@ impl<'a> Fields<'a> {
         for (item, at) in items {
             match item {
                 Node::Text(text) => texts.push((text, at)),
-                other => self.wrong(at, name, "a list of names", &other),
+                other => self.wrong(at, name, "a list of names", &other, "[a, b]"),
             }
         }
         Some(texts)

@@ -133,10 +133,10 @@ impl<'s> Search<'s> {
         // `read_dir` wants a name even for the folder that the program runs in.
         let path = if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path };
         let unreadable = |error: std::io::Error| {
-            Box::new(Diagnostic::error(
-                Code::UnreadableFile,
-                format!("cannot look into `{}`: {error}", path.display()),
-            ))
+            let fault = format!("cannot look into `{}`: {error}", path.display());
+            Box::new(
+                Diagnostic::error(Code::UnreadableFile, fault).help("check that you may read the folder"),
+            )
         };
         let mut names = vec![];
         for entry in std::fs::read_dir(&path).map_err(unreadable)? {

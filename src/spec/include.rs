@@ -279,7 +279,8 @@ impl Reader<'_> {
                 let fault = Diagnostic::error(
                     Code::WrongType,
                     format!("`{name}` is a block of fields, not {}", other.what()),
-                );
+                )
+                .help(format!("write `{name}: {{NAME: …}}`"));
                 self.fault(file, at, fault);
             }
         }

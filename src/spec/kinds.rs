@@ -55,6 +55,12 @@ pub(super) fn read(
         faults.push((at.clone(), fault));
         return None;
     };
+    if block.is_empty() {
+        let fault =
+            Diagnostic::error(Code::NotOneKind, "a stage has one key, its kind, and this one has none");
+        faults.push((at.on_key(), fault.help(format!("the kinds are {}", list(&KINDS)))));
+        return None;
+    }
     let [(kind, body)] = block.as_slice() else {
         let keys: Vec<&str> = block.iter().map(|(key, _)| key.as_str()).collect();
         let fault = Diagnostic::error(
@@ -249,7 +255,7 @@ pub(super) fn required_ref(fields: &mut Fields, name: &'static str, what: &str) 
     match found {
         Some(of) if of.stage.is_empty() => {
             let fault = Diagnostic::error(Code::MissingField, format!("`{name}` names no stage: {what}"));
-            fields.fault(of.at, fault);
+            fields.fault(of.at, fault.help("write the stage's name"));
         }
         Some(of) => return of,
         None if fields.faults.len() == before => fields.missing(name, what),

@@ -179,7 +179,8 @@ impl Check<'_> {
                     let fault = Diagnostic::error(
                         Code::WrongType,
                         format!("`{block}` is a block of fields, not {}", other.what()),
-                    );
+                    )
+                    .help("write `profiles: {smoke: {vars: {…}, stages: {…}, sweep: {…}}}`");
                     self.fault(&at, fault);
                 }
             }
@@ -212,7 +213,8 @@ impl Check<'_> {
                 let fault = Diagnostic::error(
                     Code::NotOneKind,
                     format!("a stage is its kind over a block of fields, not {}", node.what()),
-                );
+                )
+                .help("write the kind that it has, and under it the fields to change: `model: {train: {steps: 1}}`");
                 self.fault(&at, fault);
                 continue;
             };

@@ -105,6 +105,10 @@ pub(super) fn read(file: &Path, text: Text, overrides: &Overrides) -> (Spec, Vec
 
 /// `tartan` does not say a version that can be read.
 pub(super) fn wrong_format(said: &Node) -> Diagnostic {
+    if *said == Node::Text(FORMAT.to_string()) {
+        let fault = format!("the format is the number {FORMAT}, not a text");
+        return Diagnostic::error(Code::FormatVersion, fault).help("leave out the quotes");
+    }
     Diagnostic::error(
         Code::FormatVersion,
         format!("this program reads format {FORMAT}, not `{}`", said.brief()),
@@ -219,14 +223,19 @@ fn block_of(fields: &mut Fields, name: &'static str) -> Option<Vec<(String, Node
     match fields.raw(name)? {
         (Node::Map(block), _) => Some(block.clone()),
         (other, at) => {
-            let mut fault = Diagnostic::error(
+            let fault = Diagnostic::error(
                 Code::WrongType,
                 format!("`{name}` is a block of fields, not {}", other.what()),
             );
-            if matches!(other, Node::Text(text) if text.contains("${")) {
-                fault = fault.help("write the block itself: what variables there are depends on it");
-            }
-            fields.fault(at, fault);
+            fields.fault(
+                at,
+                fault.help(match other {
+                    Node::Text(text) if text.contains("${") => {
+                        "write the block itself: what variables there are depends on it".to_owned()
+                    }
+                    _ => format!("write `{name}: {{NAME: …}}`, or each name on a line of its own, indented"),
+                }),
+            );
             None
         }
     }

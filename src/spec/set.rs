@@ -74,7 +74,8 @@ pub(super) fn apply(top: &mut Node, setting: Setting, origins: &mut Origins) -> 
             }
             _ => {
                 let fault = format!("`{at}` has no fields, so `{}` cannot be set", at.key(step));
-                return Err(Box::new(said(Code::BadSet, words, fault)));
+                let help = format!("set `{at}` itself");
+                return Err(Box::new(said(Code::BadSet, words, fault).help(help)));
             }
         }
     }

@@ -37,7 +37,8 @@ pub(super) fn files(
         }
         Node::List(_) => {
             let fault = format!("the list of the files of `{split}` is empty");
-            faults.push((at.clone(), Diagnostic::error(Code::EmptyList, fault)));
+            let fault = Diagnostic::error(Code::EmptyList, fault).help("name a file, or leave the split out");
+            faults.push((at.clone(), fault));
             None
         }
         Node::Text(name) if !name.contains("://") => {
@@ -95,7 +96,7 @@ pub(super) fn read(
             let sha256 = digest(&mut fields, "sha256", Function::Sha256);
             if blake3.is_some() && sha256.is_some() {
                 let fault = Diagnostic::error(Code::Exclusive, "one digest is enough: `blake3` or `sha256`");
-                fields.fault(at.key("sha256").on_key(), fault);
+                fields.fault(at.key("sha256").on_key(), fault.help("keep one of them"));
             }
             fields.finish("a remote file");
             let (url, url_at) = url?;
@@ -109,7 +110,8 @@ pub(super) fn read(
             let fault = Diagnostic::error(
                 Code::WrongType,
                 format!("the file of `{split}` is a path or a URL, or a list of them, not {}", other.what()),
-            );
+            )
+            .help(format!("such as `{split}: data/{split}.jsonl`"));
             faults.push((at.clone(), fault));
             None
         }

@@ -165,7 +165,7 @@ fn evaluate_every(fields: &mut Fields) -> Option<u64> {
             not_in_range(&node),
             format!("`evaluate_every` is a number of steps or `epoch`, not {}", node.what()),
         );
-        fields.fault(at, fault);
+        fields.fault(at, fault.help("such as `evaluate_every: 100`"));
     }
     steps
 }
@@ -183,7 +183,7 @@ fn betas(fields: &mut Fields) -> Option<(f64, f64)> {
         Code::OutOfRange,
         format!("`betas` is two numbers, at least 0 and below 1, not {}", node.what()),
     );
-    fields.fault(at, fault);
+    fields.fault(at, fault.help("such as `betas: [0.9, 0.98]`"));
     None
 }
 
@@ -233,7 +233,8 @@ fn weights(fields: &mut Fields, objectives: &Objectives, vars: &Vars) -> (Weight
                     Diagnostic::error(
                         Code::ObjectiveWeights,
                         "every weight is 0, so nothing would be learned",
-                    ),
+                    )
+                    .help("give one of them a weight above 0"),
                 );
             }
             (Weights::Static(values), None)
@@ -276,7 +277,7 @@ fn by_objective(
                     not_in_range(node),
                     format!("the weight of `{name}` is a number at least 0, not {}", node.what()),
                 );
-                fields.fault(at.key(name), fault);
+                fields.fault(at.key(name), fault.help(format!("such as `{name}: 0.5`")));
             }
             // A slip of the pen is reported as that.
             None if given

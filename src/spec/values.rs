@@ -126,7 +126,7 @@ pub(super) fn each_once(whose: &str, values: &[Node], at: &At, faults: &mut Faul
             Code::RepeatedValue,
             format!("`{}` stands twice among the values of {whose}", values[i].brief()),
         );
-        faults.push((at.index(i), fault));
+        faults.push((at.index(i), fault.help("write it once")));
     }
 }
 
@@ -177,6 +177,7 @@ fn numbers(node: &Node) -> Option<Vec<f64>> {
 
 fn steps(node: &Node, at: &At, faults: &mut Faults) -> Option<Vec<Node>> {
     let mut wrong = |fault: Diagnostic| {
+        let fault = if fault.help.is_none() { fault.help("`[0, 3]` is 0, 1, 2") } else { fault };
         faults.push((at.clone(), fault));
         None
     };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
 use super::fields::list;
-use super::yaml::Node;
+use super::yaml::{Node, shortened};
 use crate::diag::{Code, Diagnostic};
 
 /// The most that variables may make of a pipeline, in bytes as [`size`] counts them: a short text can double itself
@@ -84,10 +84,6 @@ pub(super) fn size(node: &Node, most: usize) -> usize {
         Node::Null | Node::Bool(_) | Node::Int(_) | Node::Float(_) => {}
     }
     sum
-}
-
-fn shortened(text: &str) -> String {
-    if text.chars().count() <= 40 { text.to_owned() } else { text.chars().take(39).chain(['…']).collect() }
 }
 
 /// Replaces the variables in each other's values. A variable that cannot be is left out and reported
@@ -326,13 +322,13 @@ fn split(text: &str) -> Result<Vec<Part>, Box<Diagnostic>> {
         }
         plain.push_str(&rest[..at]);
         let Some(end) = close(&rest[at..]) else {
-            let fault = format!("`${{` without its `}}` in `{text}`");
+            let fault = format!("`${{` without its `}}` in `{}`", shortened(text));
             let fault = Diagnostic::error(Code::MalformedVariable, fault).about(&rest[at..]);
             return Err(Box::new(fault.help("close it, or write `$${` for a plain `${`")));
         };
         let name = rest[at + 2..at + end].trim();
         if name.is_empty() {
-            let fault = format!("`${{}}` names no variable in `{text}`");
+            let fault = format!("`${{}}` names no variable in `{}`", shortened(text));
             let fault = Diagnostic::error(Code::MalformedVariable, fault);
             return Err(Box::new(fault.help("name one, or write `$${` for a plain `${`")));
         }

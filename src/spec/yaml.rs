@@ -41,8 +41,10 @@ impl Node {
             Self::Null => "nothing".to_owned(),
             Self::Bool(_) => format!("`{}`, a truth value", self.brief()),
             Self::Int(_) | Self::Float(_) => format!("`{}`, a number", self.brief()),
-            Self::Text(_) => format!("`{}`, a text", self.brief()),
+            Self::Text(text) => format!("`{}`, a text", shortened(text)),
+            Self::List(items) if items.is_empty() => "an empty list".to_owned(),
             Self::List(_) if self.brief().chars().count() <= 40 => format!("`{}`, a list", self.brief()),
+            Self::Map(fields) if fields.is_empty() => "an empty block".to_owned(),
             Self::List(_) => "a list".to_owned(),
             Self::Map(_) => "a block of fields".to_owned(),
         }
@@ -73,6 +75,16 @@ impl Node {
             _ => None,
         }
     }
+}
+
+/// A text as messages show it: its first line, and of a long one the beginning.
+pub(super) fn shortened(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let line = text.lines().next().unwrap_or_default();
+    if line.len() == text.len() && line.chars().count() <= SHOWN {
+        return text.to_owned();
+    }
+    line.chars().take(SHOWN - 1).chain(['…']).collect()
 }
 
 /// The value of a field; of one that is not there, nothing yet.

@@ -127,7 +127,8 @@ fn label_map(fields: &mut Fields) -> BTreeMap<String, Option<String>> {
                             Code::WrongType,
                             format!("a label becomes another label, or `null`, not {}", other.what()),
                         );
-                        fields.fault(at.key(&from), fault);
+                        let help = format!("write `{from}: NAME`, or `{from}: null` to leave its texts out");
+                        fields.fault(at.key(&from), fault.help(help));
                         continue;
                     }
                 };
