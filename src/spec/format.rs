@@ -19,11 +19,17 @@ const INDENT: usize = 2;
 /// The text, tidied. Fails where it is no YAML; never changes what it says.
 pub fn format(file: &Path, text: &str) -> Result<String, Vec<Diagnostic>> {
     let before = read(file, text)?;
-    let says_the_same = |tidy: &String| read(file, tidy).is_ok_and(|after| after == before);
     // In a text over several lines it may count how many blank lines there are, and how long they are.
-    let tidy = [Blank::One, Blank::All].into_iter().map(|kept| lay_out(text, kept)).find(says_the_same);
-    if let Some(tidy) = tidy {
-        return Ok(tidy);
+    for kept in [Blank::One, Blank::All] {
+        let mut tidy = lay_out(text, kept);
+        // What is tidy stays as it is; a text over lines that stand in no order takes a second time.
+        for _ in 0..2 {
+            let again = lay_out(&tidy, kept);
+            if again == tidy && read(file, &tidy).is_ok_and(|after| after == before) {
+                return Ok(tidy);
+            }
+            tidy = again;
+        }
     }
     let fault = Diagnostic::error(
         Code::NotFormatted,
@@ -215,6 +221,8 @@ mod tests {
             tidy("a: |\n    one\n      \n    two\nb:   1\n"),
             "a: |\n    one\n      \n    two\nb: 1\n"
         );
+        let odd = tidy("-\n             y\n            - z\n");
+        assert_eq!(tidy(&odd), odd);
         assert_eq!(tidy("a: |\n  one\n \n\n  two\n"), "a: |\n  one\n\n\n  two\n", "none of them counts");
     }
 

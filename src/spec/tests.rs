@@ -159,10 +159,10 @@ fn all_faults_come_at_once_and_each_only_once() {
 }
 
 #[test]
-fn a_fault_without_a_place_names_the_file() {
+fn a_fault_of_the_whole_file_stands_at_its_beginning() {
     for text in ["# nothing yet\n", ""] {
         let (_, diagnostics) = read(text, &[]);
-        assert!(print(&diagnostics).contains("in dir/p.yaml"), "{}", print(&diagnostics));
+        assert!(print(&diagnostics).contains("--> dir/p.yaml:1:1\n"), "{}", print(&diagnostics));
         assert!(!print(&diagnostics).contains("Option"), "{}", print(&diagnostics));
     }
 }

@@ -267,7 +267,7 @@ impl Text {
         let node = match reader.deserialize(serde_yaml::Deserializer::from_str(&self.source)) {
             Ok(Node::Null) => {
                 let fault = Diagnostic::error(Code::EmptyFile, "the pipeline is empty");
-                let fault = fault.note(format!("in {}", self.file.display()));
+                let fault = fault.at(self.place_at(1, 1, false));
                 errors.push(fault.help("begin it with `tartan: 1`, and name its stages under `stages`"));
                 None
             }
@@ -407,7 +407,8 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {
 fn not_utf8(file: &Path, bytes: &[u8], up_to: usize) -> Diagnostic {
     if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = bytes {
         let fault = format!("`{}` is UTF-16, and a pipeline is UTF-8", file.display());
-        return Diagnostic::error(Code::NotUtf8, fault).help("save the file as UTF-8");
+        let place = Place { file: file.to_owned(), line: 1, column: 1, width: 1, source: String::new() };
+        return Diagnostic::error(Code::NotUtf8, fault).at(place).help("save the file as UTF-8");
     }
     let start = bytes[..up_to].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
     let line = bytes[..up_to].split(|b| *b == b'\n').count();

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{CorpusError, LeftOut, TRAIN};
 use crate::action::{Deduplicate, Format, Tokenize};
-use crate::data::source::{Broken, Content, Fields, Line, Record, Source, SourceError, excerpt};
+use crate::data::source::{Broken, Content, Fields, Line, NOT_MAPPED, Record, Source, SourceError, excerpt};
 
 /// A text that goes nowhere.
 pub(super) const OUT: u8 = 0;
@@ -222,7 +222,7 @@ impl Scan<'_> {
                         NO_LABEL
                     }
                     Mapped::Unknown => {
-                        let what = || format!("the label `{}` is not in `label_map`", excerpt(label));
+                        let what = || format!("the label `{}` {NOT_MAPPED}", excerpt(label));
                         self.broken.add(spot, called, what);
                         NO_LABEL
                     }

@@ -119,6 +119,12 @@ impl SourceError {
     /// The way out, where one is known.
     pub fn help(&self) -> Option<String> {
         match self {
+            Self::Broken(broken) if broken.lines.iter().all(|(_, _, what)| what.contains(NOT_MAPPED)) => {
+                Some(
+                    "give each label a line of `label_map`; `\"*\"` stands for every label that is not named"
+                        .to_owned(),
+                )
+            }
             Self::Broken(_) => {
                 Some("`text` and `label` name the fields; a file of plain lines ends in `.txt`".to_owned())
             }
@@ -163,6 +169,9 @@ impl Fault {
         }
     }
 }
+
+/// What is wrong with a label that is to become another, and is not told which.
+pub(in crate::data) const NOT_MAPPED: &str = "is not in `label_map`";
 
 /// Lines that are broken: the first of them, and how many there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]

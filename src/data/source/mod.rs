@@ -19,8 +19,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use rayon::ThreadPool;
 
-pub(super) use broken::excerpt;
 pub use broken::{Broken, Fault, SourceError};
+pub(super) use broken::{NOT_MAPPED, excerpt};
 
 use crate::action::{Format, InputFile, Tokenize};
 use bytes::Packed;

@@ -160,12 +160,9 @@ fn refused(text: &Text, ours: &str, place: Option<Place>) -> Diagnostic {
     placed(text, Diagnostic::error(code, ours).help(help), place)
 }
 
-/// A fault at its place; without one, the file is named.
+/// A fault at its place, or else at the beginning of the file.
 fn placed(text: &Text, fault: Diagnostic, place: Option<Place>) -> Diagnostic {
-    match place {
-        Some(place) => fault.at(place),
-        None => fault.note(format!("in {}", text.file.display())),
-    }
+    fault.at(place.unwrap_or_else(|| text.place_at(1, 1, false)))
 }
 
 /// Where a second document begins.
