@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
             None => Spec::load(&args.pipeline, &args.choice.overrides()).0.profiles,
         };
         for profile in profiles {
-            if !is_sound_with(profile, args, &mut diagnostics)? {
+            if !is_sound_with(&profile, args, &mut diagnostics)? {
                 loaded = None;
             }
         }
@@ -58,8 +58,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
 }
 
 /// Whether the pipeline is sound under one of its profiles. What is wrong with it only there joins the diagnostics.
-fn is_sound_with(profile: String, args: &Args, diagnostics: &mut Vec<Diagnostic>) -> Result<bool, Fault> {
-    let choice = Choice { profiles: vec![profile.clone()], ..args.choice.clone() };
+fn is_sound_with(profile: &str, args: &Args, diagnostics: &mut Vec<Diagnostic>) -> Result<bool, Fault> {
+    let choice = Choice { profiles: vec![profile.to_owned()], ..args.choice.clone() };
     let (loaded, found) = diagnose(Spec::load(&args.pipeline, &choice.overrides()), &choice)?;
     for fault in found {
         let is_same = |known: &Diagnostic| {

@@ -12,6 +12,7 @@ use super::{Exit, Fault, figures, out, plan, results};
 use crate::diag::{Code, Diagnostic, without_query};
 use crate::event::{Event, Level};
 use crate::exec::{self, DeviceChoice, Options, Stop, known};
+use crate::report::table::Table;
 use crate::report::{EventLog, Progress, ReportError};
 use crate::store::StoreError;
 
@@ -132,18 +133,7 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     let (tables, not_given) = tables?;
     let if_missing = if args.keep_going && !outcome.interrupted { IfMissing::Draw } else { IfMissing::Leave };
     let drawn = figures::draw(reports, &tables, &loaded, &outcome.outputs, if_missing);
-    for table in tables {
-        if table.is_empty() {
-            if !args.quiet {
-                for stage in &table.stages {
-                    out::note(format_args!("no table of `{stage}`: it is not among the targets"));
-                }
-            }
-            continue;
-        }
-        out::line("");
-        out::bytes(results::for_terminal(&table).as_bytes());
-    }
+    print(&tables, args.quiet);
     let drawn = drawn?;
     if !args.quiet {
         drawn.iter().for_each(out::note);
@@ -156,6 +146,20 @@ pub(super) fn run(args: &Args, command: &[OsString]) -> Result<Exit, Fault> {
     } else {
         Exit::Done
     })
+}
+
+/// Prints the tables, and says of which stages there is none.
+fn print(tables: &[Table], quiet: bool) {
+    for table in tables {
+        if !table.is_empty() {
+            out::line("");
+            out::bytes(results::for_terminal(table).as_bytes());
+        } else if !quiet {
+            for stage in &table.stages {
+                out::note(format_args!("no table of `{stage}`: it is not among the targets"));
+            }
+        }
+    }
 }
 
 /// Opens the file that gets the events.

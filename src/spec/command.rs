@@ -25,7 +25,7 @@ const LEFT_OUT: &str = "__pycache__";
 const MOST_FILES: usize = 10_000;
 
 /// Reads a `command` block.
-pub(super) fn command(mut fields: Fields, context: &Context) -> Option<Block> {
+pub(super) fn command(mut fields: Fields, context: &Context) -> Block {
     let inputs = inputs(&mut fields, context);
     let (outputs, metrics) = outputs(&mut fields, &inputs);
     let (run, programs) = run(&mut fields, context, &inputs, &outputs);
@@ -39,7 +39,7 @@ pub(super) fn command(mut fields: Fields, context: &Context) -> Option<Block> {
     fields.finish("a `command` block");
     let action = action::Command { run, outputs, env, params };
     let block = CommandBlock { programs, inputs, metrics, means, action };
-    Some(Block::Command(Box::new(block)))
+    Block::Command(Box::new(block))
 }
 
 /// The command line, and the programs whose content counts, by role.

@@ -81,16 +81,16 @@ pub(super) fn read(
     let what = format!("`{name}`");
     let body = fields::block(body, vars, &at_kind, faults)?;
     let fields = Fields::of(&body, &what, at_kind, vars, faults)?;
-    match *name {
-        "encoder" => encoder(fields, context),
+    Some(match *name {
+        "encoder" => return encoder(fields, context),
         "tokenize" => tokenize::read(fields, context),
-        "objective" => objective(fields, vars),
+        "objective" => return objective(fields, vars),
         "train" => training::train(fields, vars, context),
         "learn-weights" => training::learn_weights(fields, vars, context),
         "evaluate" => evaluate(fields),
         "command" => command::command(fields, context),
         _ => export(fields, context),
-    }
+    })
 }
 
 fn encoder(mut fields: Fields, context: &Context) -> Option<Block> {
@@ -198,7 +198,7 @@ pub(super) fn metrics() -> Vec<(&'static str, Metric)> {
     Metric::ALL.iter().map(|metric| (metric.name(), *metric)).collect()
 }
 
-fn evaluate(mut fields: Fields) -> Option<Block> {
+fn evaluate(mut fields: Fields) -> Block {
     let model = required_ref(&mut fields, "model", "the train stage to score");
     let data = required_ref(&mut fields, "data", "the tokenize stage to score it on");
     let split_at = fields.at.key("split");
@@ -238,14 +238,14 @@ fn evaluate(mut fields: Fields) -> Option<Block> {
     fields.finish("an `evaluate` block");
     let split = split.map(|(split, _)| split).unwrap_or_default();
     let action = action::Evaluate { split, metrics: chosen, batch, attend_pads, precision };
-    Some(Block::Evaluate { model, data, split_at, action })
+    Block::Evaluate { model, data, split_at, action }
 }
 
-fn export(mut fields: Fields, context: &Context) -> Option<Block> {
+fn export(mut fields: Fields, context: &Context) -> Block {
     let model = required_ref(&mut fields, "model", "the train stage to export");
     let to = fields.text("to").map(|(name, at)| context.source(name, at));
     fields.finish("an `export` block");
-    Some(Block::Export { model, to })
+    Block::Export { model, to }
 }
 
 /// The stage that a field names. It must be there; where it is not, what else the block names is still looked at.

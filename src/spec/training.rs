@@ -12,7 +12,7 @@ use crate::action::{
 use crate::diag::{Code, Diagnostic, nearest};
 
 /// Reads a `train` block.
-pub(super) fn train(mut fields: Fields, vars: &Vars, context: &Context) -> Option<Block> {
+pub(super) fn train(mut fields: Fields, vars: &Vars, context: &Context) -> Block {
     let init = required_ref(&mut fields, "init", "the encoder or train stage to start from");
     let objectives = Objectives::read(&mut fields, context);
     if objectives.sound && objectives.names().is_empty() {
@@ -22,11 +22,11 @@ pub(super) fn train(mut fields: Fields, vars: &Vars, context: &Context) -> Optio
     let (checkpoint, action) = training(&mut fields, vars, weights);
     fields.finish("a `train` block");
     let Objectives { end_task, auxiliary, .. } = objectives;
-    Some(Block::Train { init, end_task, auxiliary, weights_from, checkpoint, action })
+    Block::Train { init, end_task, auxiliary, weights_from, checkpoint, action }
 }
 
 /// Reads a `learn-weights` block.
-pub(super) fn learn_weights(mut fields: Fields, vars: &Vars, context: &Context) -> Option<Block> {
+pub(super) fn learn_weights(mut fields: Fields, vars: &Vars, context: &Context) -> Block {
     let init = required_ref(&mut fields, "init", "the encoder or train stage to start from");
     let objectives = Objectives::read(&mut fields, context);
     if objectives.sound && objectives.end_task.is_none() {
@@ -41,7 +41,7 @@ pub(super) fn learn_weights(mut fields: Fields, vars: &Vars, context: &Context) 
     let Objectives { end_task, auxiliary, .. } = objectives;
     let weights = meta.map_or(Weights::Uniform, |meta| Weights::Meta(Box::new(meta)));
     let action = action::Train { weights, ..action };
-    Some(Block::Train { init, end_task, auxiliary, weights_from: None, checkpoint, action })
+    Block::Train { init, end_task, auxiliary, weights_from: None, checkpoint, action }
 }
 
 /// The optimiser's defaults (the paper's scripts).

@@ -13,7 +13,7 @@ const TRAIN: &str = "train";
 const ACROSS: &str = "`across` also takes from train what is in dev or test, and from dev what is in test";
 
 /// Reads a `tokenize` block.
-pub(super) fn read(mut fields: Fields, context: &Context) -> Option<Block> {
+pub(super) fn read(mut fields: Fields, context: &Context) -> Block {
     let tokenizer = required_ref(&mut fields, "tokenizer", "the encoder stage whose tokenizer is used");
     let format = fields.word("format", &Format::ALL);
     let mut action = Tokenize::default();
@@ -71,7 +71,7 @@ pub(super) fn read(mut fields: Fields, context: &Context) -> Option<Block> {
         None => fields.missing("splits", "the files of `train`, `dev` and `test`"),
     }
     fields.finish("a `tokenize` block");
-    Some(Block::Tokenize { tokenizer, splits: sources, sample_of, action })
+    Block::Tokenize { tokenizer, splits: sources, sample_of, action }
 }
 
 /// Whether what stands for a file is one, and no folder that a stage makes.
