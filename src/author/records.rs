@@ -247,9 +247,23 @@ fn lines(path: &Path, text: &str) -> Result<Vec<Record>, RecordsError> {
         else {
             return Err(broken("it is no JSON object".to_owned()));
         };
-        records.push(fields.into_iter().map(|(name, value)| (name, of_json(value))).collect());
+        let mut record = vec![];
+        fields.into_iter().for_each(|(name, value)| spread(name, value, &mut record));
+        records.push(record);
     }
     Ok(records)
+}
+
+/// Adds a field, or of an object its fields, as `tokenize` names them: `meta.body`.
+fn spread(name: String, value: Json, record: &mut Record) {
+    match value {
+        Json::Object(fields) if !fields.is_empty() => {
+            for (inner, value) in fields {
+                spread(format!("{name}.{inner}"), value, record);
+            }
+        }
+        value => record.push((name, of_json(value))),
+    }
 }
 
 fn of_json(value: Json) -> Value {

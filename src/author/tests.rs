@@ -170,6 +170,19 @@ fn fields_are_chosen_by_name_then_by_what_they_hold() {
 }
 
 #[test]
+fn fields_inside_others_are_fields() {
+    let record = |i: usize| {
+        format!(
+            "{{\"meta\": {{\"body\": \"some words of text {i}\", \"kind\": \"{}\"}}, \"n\": {{}}}}\n",
+            ["a", "b"][i % 2]
+        )
+    };
+    let world = World::new(&[("n.jsonl", &(0..20).map(record).collect::<String>())]);
+    let roles = choose(&world.look("n.jsonl"), Some("meta.body"), None).expect("roles");
+    assert_eq!((roles.text.field.as_str(), roles.label.field.as_str()), ("meta.body", "meta.kind"));
+}
+
+#[test]
 fn cells_that_look_like_numbers_are_texts() {
     let text = "text,label\nsome words,0.5\n2020,1.5\nnan,1.5\nTrue,0.5\nmore words,01\nand more,0.5\n\
                 the last,99999999999999999999\n";

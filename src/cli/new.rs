@@ -6,6 +6,7 @@ use super::encoders::Config;
 use super::{Exit, Fault, out};
 use crate::author::{self, Encoder, Inputs, Machine, Roles, Split};
 use crate::diag::{Code, Diagnostic};
+use crate::report::shell_word;
 use crate::spec::Spec;
 
 #[derive(Debug, clap::Args)]
@@ -84,7 +85,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
         return Err(Fault::wrong(diagnostics));
     }
     write(&file, draft.text.as_bytes())?;
-    out::line(format_args!("\nwrote {0}; next: `tartan check {0}`, then `tartan run {0}`", file.display()));
+    let word = shell_word(&file.display().to_string());
+    let shown = file.display();
+    out::line(format_args!("\nwrote {shown}; next: `tartan check {word}`, then `tartan run {word}`"));
     Ok(Exit::Done)
 }
 
