@@ -45,7 +45,13 @@ pub(super) fn apply(top: &mut Node, setting: Setting, origins: &mut Origins) -> 
     let is_top = top.get(path[0]).is_some() && path.len() > 1;
     let is_axis =
         !is_top && path.len() == 1 && top.get("sweep").is_some_and(|swept| sweep::is_points(swept, path[0]));
-    let steps: Vec<&str> = if is_top { path } else { std::iter::once("vars").chain(path).collect() };
+    // A list for a variable that is swept over is what to sweep over, unless each of its values is a list.
+    let is_swept = !is_top
+        && path.len() == 1
+        && matches!(value, Node::List(_))
+        && top.get("sweep").and_then(|swept| swept.get(path[0])).is_some_and(sweeps_no_lists);
+    let block = if is_swept { "sweep" } else { "vars" };
+    let steps: Vec<&str> = if is_top { path } else { std::iter::once(block).chain(path).collect() };
     let (mut node, mut at) = (top, At::top());
     for (depth, step) in steps.iter().enumerate() {
         let last = depth + 1 == steps.len();
@@ -82,6 +88,14 @@ pub(super) fn apply(top: &mut Node, setting: Setting, origins: &mut Origins) -> 
     *node = value;
     origins.command(&at, words);
     Ok(at)
+}
+
+/// Whether these are the values of one variable, and none of them a list.
+fn sweeps_no_lists(values: &Node) -> bool {
+    match values {
+        Node::List(items) => !items.iter().any(|item| matches!(item, Node::List(_))),
+        other => other.get("range").is_some() || other.get("log_range").is_some(),
+    }
 }
 
 /// `around` has no `step`.

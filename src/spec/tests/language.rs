@@ -533,3 +533,18 @@ fn a_path_in_a_variable_is_relative_to_the_file_that_says_it() {
     assert_eq!(path(&[], "d"), Path::new("sub/own/y"));
     assert_eq!(path(&["f=models/w"], "e"), Path::new("models/w"));
 }
+
+#[test]
+fn a_list_for_a_swept_variable_is_what_to_sweep_over() {
+    let text = "\
+tartan: 1
+vars: {seed: 0, l: [0]}
+stages: {e: {encoder: {from: \"x${seed}\"}}, c: {command: {shell: echo, params: {l: \"${l}\"}, outputs: [o]}}}
+sweep: {seed: {range: [0, 9]}, l: [[1], [2, 3]]}
+";
+    let values = |sets: &[&str], var: &str| one(text).sound(&[], sets).values(var);
+    assert_eq!(values(&["seed=[3, 5]"], "seed"), ["3", "5"]);
+    assert_eq!(values(&["seed=3"], "seed"), [""; 0], "one value is no sweep");
+    assert_eq!(values(&["l=[4]"], "l"), [""; 0], "it is one of its values, which are lists");
+    assert!(one(text).says(&[], &["seed=[3, 3]"]).contains("`3` stands twice"));
+}
