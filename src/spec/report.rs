@@ -207,6 +207,12 @@ fn baseline(
     }
     let fault =
         Diagnostic::error(Code::UnknownBaseline, format!("`{value}` is no value of what the table compares"));
+    if let Some((var, _)) = values.iter().find(|(_, known)| known.iter().any(|known| known == value)) {
+        let fault = fault.note(format!("it is a value of `{var}`, which the table averages over"));
+        return Err(Box::new(
+            fault.help(format!("make `{var}` rows or columns, and average over another variable")),
+        ));
+    }
     let known: Vec<&str> = compared.iter().flat_map(|var| of(var)).map(String::as_str).collect();
     let all = || match known.as_slice() {
         [] => "the table has one row and one column".to_owned(),
