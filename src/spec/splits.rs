@@ -8,7 +8,7 @@ use super::vars::Vars;
 use super::yaml::{At, Node};
 use super::{HubSource, Made, Ref, Remote, SplitFile};
 use crate::action::Pin;
-use crate::diag::{Code, Diagnostic, without_query};
+use crate::diag::{Code, Diagnostic, nearest, without_query};
 use crate::hub;
 
 /// Reads what stands as the files of `split`; its variables are replaced already. At least one file.
@@ -82,7 +82,7 @@ pub(super) fn read(
             let url = checked(url, at, faults)?;
             remote(url, None, at, context.pins, faults)
         }
-        Node::Map(_) if node.get("stage").is_some() => made(node, at, faults).map(SplitFile::Made),
+        Node::Map(fields) if is_made(fields) => made(node, at, faults).map(SplitFile::Made),
         Node::Map(_) => {
             let nothing = Vars::new();
             let before = faults.len();
@@ -116,6 +116,12 @@ pub(super) fn read(
             None
         }
     }
+}
+
+/// Whether a block is rather what a stage makes than a remote file, going by its fields.
+fn is_made(fields: &[(String, Node)]) -> bool {
+    let has = |names: [&str; 2]| fields.iter().any(|(key, _)| nearest(key, names).is_some());
+    has(["stage", "file"]) && !has(["url", "blake3"])
 }
 
 /// Reads `{stage: clean, file: out/clean.jsonl}`; its variables are replaced already.

@@ -146,7 +146,7 @@ fn length(fields: &mut Fields) -> Option<Length> {
         }
         (None, None) => {
             if fields.faults.len() == before {
-                fields.missing("epochs", "how long to train, in `epochs` or `steps`");
+                fields.missing_one(&["epochs", "steps"], "how long to train, in `epochs` or `steps`");
             }
             None
         }

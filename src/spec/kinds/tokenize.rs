@@ -234,6 +234,15 @@ fn format_of(files: &[SplitFile], at: &At, fields: &mut Fields) -> Option<Format
     for file in files {
         let name = splits::name(file);
         let Some(format) = Format::of_name(name) else {
+            if let SplitFile::Local(source) = file
+                && source.path.is_dir()
+            {
+                let fault = format!("`{name}` is a folder, and a split is files");
+                let folder = name.trim_end_matches('/');
+                let help = format!("name the files in it, such as `{folder}/*.jsonl`");
+                fields.fault(at.clone(), Diagnostic::error(Code::NotAFile, fault).help(help));
+                return None;
+            }
             let names: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
             let fault = Diagnostic::error(
                 Code::UnknownFormat,
