@@ -136,29 +136,36 @@ pub(super) fn read(
     let broken = Arc::new(Block::Broken(None));
     let mut known: Vec<BTreeMap<Vec<usize>, Arc<Block>>> = vec![BTreeMap::new(); sweep.stages.len()];
     let mut points = vec![];
+    let mut told = Told::default();
+    told.keep_new(faults, 0);
     for (point, ids) in sweep.points.iter().zip(&ids) {
+        let before = faults.len();
         values.move_to(sweep, point, faults);
+        told.keep_new(faults, before);
         let mut blocks = vec![broken.clone(); sweep.stages.len()];
         for (index, Draft { node, at, .. }) in sweep.stages.iter().enumerate() {
             let key: Vec<usize> = depends[index].iter().map(|var| ids[*var]).collect();
             let block = known[index].entry(key).or_insert_with(|| {
                 let before = faults.len();
                 let block = read(node, at, &values.vars, faults);
+                let is_sound = faults.len() == before;
+                told.keep_new(faults, before);
                 Arc::new(match block {
-                    Some(block) if faults.len() == before => block,
+                    Some(block) if is_sound => block,
                     block => Block::Broken(block.map(Box::new)),
                 })
             });
             blocks[positions[index]] = block.clone();
         }
+        let before = faults.len();
         at_point(&values.vars, faults);
+        told.keep_new(faults, before);
         if faults.iter().any(|(_, fault)| fault.code == Code::TooManyNodes) {
             break;
         }
         let stages = Stages { names: names.clone(), blocks };
         points.push(Point { values: vec![], stages });
     }
-    dedup(faults);
     points
 }
 
@@ -284,18 +291,23 @@ fn mentioned(node: &Node) -> Option<BTreeSet<String>> {
     (!vars::may_mention_any(node)).then(|| vars::mentions(node).into_iter().collect())
 }
 
-/// Leaves the first of each fault: the same one shows at every point.
-fn dedup(faults: &mut Faults) {
-    let mut alike: BTreeMap<(At, String), Vec<usize>> = BTreeMap::new();
-    let mut seen: Faults = vec![];
-    for fault in faults.drain(..) {
-        let alike = alike.entry((fault.0.clone(), fault.1.message.clone())).or_default();
-        if !alike.iter().any(|index| seen[*index] == fault) {
-            alike.push(seen.len());
-            seen.push(fault);
+/// The faults so far: the same one shows at every point, and there may be ten thousand.
+#[derive(Default)]
+struct Told {
+    alike: BTreeMap<(At, String), Vec<Diagnostic>>,
+}
+
+impl Told {
+    /// Of the faults from a place on, leaves those that are not told yet.
+    fn keep_new(&mut self, faults: &mut Faults, from: usize) {
+        for (at, fault) in faults.split_off(from) {
+            let alike = self.alike.entry((at.clone(), fault.message.clone())).or_default();
+            if !alike.contains(&fault) {
+                alike.push(fault.clone());
+                faults.push((at, fault));
+            }
         }
     }
-    *faults = seen;
 }
 
 #[cfg(test)]
