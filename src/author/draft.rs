@@ -139,9 +139,11 @@ fn metric(label: &Column) -> Because<&'static str> {
 }
 
 fn max_length(text: &Column, inputs: &Inputs, warnings: &mut Vec<String>) -> Because<u32> {
+    // The toy knows few words, and spells the others.
+    let characters = if matches!(inputs.encoder, Encoder::Toy(_)) { 1.0 } else { 4.0 };
     let tokens = |part: f64| {
         let words = f64::from(Column::quantile(&text.words, part)) * TOKENS_A_WORD;
-        let by_characters = f64::from(Column::quantile(&text.quarters, part)) / 4.0;
+        let by_characters = f64::from(Column::quantile(&text.quarters, part)) / characters;
         words.max(by_characters) + 2.0
     };
     let wanted = LENGTHS.into_iter().find(|length| f64::from(*length) >= tokens(0.99)).unwrap_or(512);
