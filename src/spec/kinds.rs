@@ -121,7 +121,8 @@ fn encoder(mut fields: Fields, context: &Context) -> Option<Block> {
 /// A field that names a model, and where it stands: a folder, what holds one on the hub, or what a stage makes.
 fn model(fields: &mut Fields, name: &'static str, context: &Context) -> Option<(Option<ModelSource>, At)> {
     if let Some((node, at)) = fields.take(name)
-        && node.get("stage").is_some()
+        && let Node::Map(block) = &node
+        && splits::is_made(block)
     {
         let made = splits::made(&node, &at, fields.faults).map(|mut made| {
             if !made.is_folder() {

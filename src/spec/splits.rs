@@ -119,7 +119,7 @@ pub(super) fn read(
 }
 
 /// Whether a block is rather what a stage makes than a remote file, going by its fields.
-fn is_made(fields: &[(String, Node)]) -> bool {
+pub(super) fn is_made(fields: &[(String, Node)]) -> bool {
     let has = |names: [&str; 2]| fields.iter().any(|(key, _)| nearest(key, names).is_some());
     has(["stage", "file"]) && !has(["url", "blake3"])
 }
@@ -129,6 +129,9 @@ pub(super) fn made(node: &Node, at: &At, faults: &mut Faults) -> Option<Made> {
     let nothing = Vars::new();
     let mut fields = Fields::of(node, "what a stage makes", at.clone(), &nothing, faults)?;
     let stage = fields.text("stage").map(|(stage, at)| Ref { stage, at });
+    if stage.is_none() {
+        fields.missing("stage", "the stage that makes it");
+    }
     let file = fields.text("file");
     fields.finish("what a stage makes");
     let stage = stage?;
