@@ -68,10 +68,11 @@ impl Check {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Fault> {
-    let mut checks = worker(&run::worker());
+    let program = run::worker();
+    let mut checks = worker(&program);
     let choice = Choice { cache: args.cache.clone(), ..Choice::default() };
     checks.extend(cache(&store_root(Path::new("."), &choice)));
-    checks.extend(hub(|name| std::env::var(name).ok(), || reach(&run::worker())));
+    checks.extend(hub(|name| std::env::var(name).ok(), || reach(&program)));
     checks.push(terminal());
     match args.format {
         Format::Text => checks.iter().for_each(print),

@@ -96,7 +96,7 @@ pub(super) fn inspect(
     if is_broken {
         // For what a plan would be refused for; files go by their paths, since some are not there.
         let digest = |path: &PathBuf| Digest::of(path.as_os_str().as_encoded_bytes());
-        let digests = outline.files().into_keys().map(|path| (path.clone(), digest(&path))).collect();
+        let digests = files.keys().map(|path| (path.clone(), digest(path))).collect();
         plan::build(&outline, &digests, &mut diagnostics);
         return Ok((None, diagnostics));
     }

@@ -195,9 +195,8 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
     let mut measure = vec![];
     for (stage, block) in first.into_iter().flat_map(Stages::iter) {
         let asked = loaded.targets.contains(stage);
-        let of_metric = |metric: &str| {
-            let axes = axes::chosen(spec, plan, stage);
-            let report = Report::of_metric(spec, stage, metric).with_axes(spec, &axes);
+        let of_metric = |metric: &str, axes: &Axes| {
+            let report = Report::of_metric(spec, stage, metric).with_axes(spec, axes);
             report.map_err(|fault| Fault::wrong(vec![*fault]))
         };
         match block {
@@ -208,7 +207,8 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
                     |name: &&String| asked || !Metric::ALL.iter().any(|metric| metric.name() == **name);
                 if planned(stage) && (asked || args.stages.is_empty()) {
                     let own = args.metric.iter().filter(is_own);
-                    reports.extend(own.map(|name| of_metric(name)).collect::<Result<Vec<_>, _>>()?);
+                    let axes = axes::chosen(spec, plan, stage);
+                    reports.extend(own.map(|name| of_metric(name, &axes)).collect::<Result<Vec<_>, _>>()?);
                 }
                 continue;
             }
@@ -253,8 +253,9 @@ fn of_stages(args: &Args, loaded: &Loaded) -> Result<Vec<Report>, Fault> {
         measure.push(format!("`{stage}` measures {named}"));
         let is_wanted =
             |name: &&str| args.metric.is_empty() || args.metric.iter().any(|metric| metric == name);
+        let axes = axes::chosen(spec, plan, stage);
         for name in names.into_iter().filter(is_wanted) {
-            reports.push(of_metric(name)?);
+            reports.push(of_metric(name, &axes)?);
         }
     }
     if reports.is_empty() && !measure.is_empty() {

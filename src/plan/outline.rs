@@ -80,15 +80,9 @@ type Named<'a> = std::vec::IntoIter<(&'a Ref, Wanted)>;
 
 /// Every stage a block names, and what it must be.
 pub(super) fn names(block: &Block) -> Vec<(&Ref, Wanted)> {
-    let mut names = all_names(block);
-    names.retain(|(of, _)| !of.stage.is_empty());
-    names
-}
-
-fn all_names(block: &Block) -> Vec<(&Ref, Wanted)> {
     match block {
         Block::Broken(None) => vec![],
-        Block::Broken(Some(read)) => names(read),
+        Block::Broken(Some(read)) => names(read).into_iter().filter(|(of, _)| !of.stage.is_empty()).collect(),
         Block::Tokenize { tokenizer, sample_of, .. } => {
             let mut names = vec![(tokenizer, Wanted::Encoder)];
             names.extend(sample_of.iter().map(|of| (of, Wanted::Tokenize)));

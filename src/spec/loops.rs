@@ -4,6 +4,7 @@
 //! every sweep point, so it is unrolled before any point is read: what follows knows stages alone, and the
 //! names that belong to one loop.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::fields::{Faults, list};
@@ -48,9 +49,9 @@ pub(super) fn unroll(
         let at_for = at.key("for");
         let given = match given {
             Node::Text(text) if text.contains("${") => {
-                constants.replace(given, "what a loop goes through", &at_for, faults)
+                constants.replace(given, "what a loop goes through", &at_for, faults).map(Cow::Owned)
             }
-            other => Some(other.clone()),
+            other => Some(Cow::Borrowed(other)),
         };
         let rounds = given.map(|given| rounds(&given, &body, &at_for, all_vars, constants, faults));
         let rounds = rounds.unwrap_or_default();
@@ -89,14 +90,14 @@ fn rounds(
         }
     };
     let used = vars::mentions(body);
-    let node = Node::Map(fields.clone());
-    let Some((columns, rounds)) = sweep::rounds(&node, at, all_vars, constants, faults) else {
+    let Some((columns, rounds)) = sweep::rounds(node, at, all_vars, constants, faults) else {
         return vec![];
     };
     for (i, name) in columns.iter().enumerate() {
         let values: Vec<&Node> = rounds.iter().map(|round| &round.values[i]).collect();
         // Of a name that stands in a `zip`, or for `points`, the `for` is the nearest that is known.
-        let at = if fields.iter().any(|(field, _)| field == name) { at.key(name) } else { at.clone() };
+        let own = fields.iter().find(|(field, _)| field == name).map(|(_, node)| node);
+        let at = if own.is_some() { at.key(name) } else { at.clone() };
         if let Some(value) = values.iter().find(|value| !is_name(value)) {
             let fault =
                 format!("a loop's value is a part of stages' names, and `{}` cannot be one", value.brief());
@@ -104,8 +105,8 @@ fn rounds(
                 "loop over names of letters, digits, `-`, `_` and `.`, and look up what belongs to each in a block of \
                  `vars`: `${{files.${{{name}}}}}`"
             ));
-            let place = match fields.iter().find(|(field, _)| field == name) {
-                Some((_, Node::List(items))) => items.iter().position(|item| item == *value),
+            let place = match own {
+                Some(Node::List(items)) => items.iter().position(|item| item == *value),
                 _ => None,
             };
             faults.push((place.map_or_else(|| at.clone(), |place| at.index(place)), fault));
@@ -124,7 +125,7 @@ fn rounds(
             return vec![];
         }
         // What names points, or stands in a `zip`, may be there for the stages' names.
-        let is_alone = fields.iter().any(|(field, node)| field == name && node.get("points").is_none());
+        let is_alone = own.is_some_and(|node| node.get("points").is_none());
         if is_alone && !used.contains(name) && values.iter().any(|value| *value != values[0]) {
             let fault = format!(
                 "`{name}` is not used in this stage, so that stages which differ in it alone are the same"

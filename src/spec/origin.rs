@@ -212,6 +212,7 @@ impl Origins {
     }
 }
 
-fn given(words: &str) -> String {
+/// A note that the command line says something: `--set` and these words.
+pub(super) fn given(words: &str) -> String {
     format!("given on the command line: `--set {words}`")
 }

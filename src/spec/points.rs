@@ -160,7 +160,7 @@ pub(super) fn read(
         let before = faults.len();
         at_point(&values.vars, faults);
         told.keep_new(faults, before);
-        if faults.iter().any(|(_, fault)| fault.code == Code::TooManyNodes) {
+        if told.has_burst {
             break;
         }
         let stages = Stages { names: names.clone(), blocks };
@@ -295,12 +295,15 @@ fn mentioned(node: &Node) -> Option<BTreeSet<String>> {
 #[derive(Default)]
 struct Told {
     alike: BTreeMap<(At, String), Vec<Diagnostic>>,
+    /// Whether variables have expanded to too much.
+    has_burst: bool,
 }
 
 impl Told {
     /// Of the faults from a place on, leaves those that are not told yet.
     fn keep_new(&mut self, faults: &mut Faults, from: usize) {
         for (at, fault) in faults.split_off(from) {
+            self.has_burst |= fault.code == Code::TooManyNodes;
             let alike = self.alike.entry((at.clone(), fault.message.clone())).or_default();
             if !alike.contains(&fault) {
                 alike.push(fault.clone());

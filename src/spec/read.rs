@@ -1,5 +1,6 @@
 //! From a pipeline's text to its spec: what is laid over it, its sweep, its loops, its stages at each point.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -122,10 +123,12 @@ impl Spec {
             Some(Node::Map(vars)) => vars.as_slice(),
             _ => &[],
         };
-        // A sweep may stand in a variable, which then is the same at every point.
-        let all = Constants::new(own_vars, &[]);
         let at_sweep = At::top().key("sweep");
-        let swept = top.get("sweep").and_then(|node| block(node, &all.vars, &at_sweep, faults));
+        let swept = match top.get("sweep") {
+            // It may stand in a variable, which then is the same at every point.
+            Some(node @ Node::Text(_)) => block(node, &Constants::new(own_vars, &[]).vars, &at_sweep, faults),
+            other => other.map(Cow::Borrowed),
+        };
         let names = swept.as_deref().map(sweep::names).unwrap_or_default();
         let (held, varied): (Vec<String>, Vec<String>) =
             names.iter().cloned().partition(|name| changed.holds(name));
@@ -146,17 +149,16 @@ impl Spec {
         }
         let stem = self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         self.name = fields.text("name").map(|(name, _)| name).or(stem).unwrap_or_default();
-        // Both have been laid under and over the rest.
-        for laid in ["include", "profiles"] {
-            fields.raw(laid);
+        // The former two have been laid under and over the rest, and the sweep is read.
+        for known in ["include", "profiles", "sweep"] {
+            fields.raw(known);
         }
-
-        let raw_vars = block_of(&mut fields, "vars").unwrap_or_default();
-        fields.raw("sweep");
+        // For its faults: what it holds is known.
+        block_of(&mut fields, "vars");
         let narrowed = !held.is_empty() || !changed.profiles.is_empty();
         let sweep = match swept {
             Some(node) => {
-                let given = sweep::Given { vars: &raw_vars, held: &held, narrowed };
+                let given = sweep::Given { vars: own_vars, held: &held, narrowed };
                 sweep::read(&node, &at_sweep, &given, fields.faults)
             }
             None => Sweep::none(),
@@ -164,7 +166,7 @@ impl Spec {
         self.swept = sweep.columns.iter().map(|dim| dim.name.clone()).collect();
         self.fixed = names.iter().filter(|name| changed.fixes(name)).cloned().collect();
         self.fixed.dedup();
-        let constants = Constants::new(&raw_vars, &sweep.varied);
+        let constants = Constants::new(own_vars, &sweep.varied);
 
         let stages = block_of(&mut fields, "stages").unwrap_or_default();
         if stages.is_empty() && !self.lacks_parts {
@@ -175,7 +177,7 @@ impl Spec {
                 .help("a stage's name is made of letters, digits, `-`, `_` and `.`");
             fields.fault(At::top().key("stages").key(name).on_key(), fault);
         }
-        let (drafts, loops) = loops::unroll(&stages, &raw_vars, &constants, fields.faults);
+        let (drafts, loops) = loops::unroll(&stages, own_vars, &constants, fields.faults);
         self.loops = loops;
         let digests = fields.texts("digests").unwrap_or_default();
         let pins = digests::Pins::read(&digests, &self.origins, fields.faults);
@@ -185,7 +187,7 @@ impl Spec {
         let context = report::Context {
             dims: &sweep.columns,
             narrowed,
-            vars: &raw_vars,
+            vars: own_vars,
             constants: &constants,
             folder: self.file.parent().unwrap_or(Path::new("")),
             profiles: &changed.profiles,
@@ -196,9 +198,9 @@ impl Spec {
         let of_own = faults[before..].iter_mut().filter(|(_, fault)| is_own(fault));
         of_own.for_each(|(_, fault)| same.tell_apart(fault));
 
-        let values = sweep.assignments(&raw_vars);
+        let values = sweep.assignments(own_vars);
         let of_points =
-            points::Sweep { vars: &raw_vars, swept: &sweep.varied, points: &values, stages: &drafts };
+            points::Sweep { vars: own_vars, swept: &sweep.varied, points: &values, stages: &drafts };
         let context = kinds::Context {
             origins: &self.origins,
             pins: &pins,

@@ -1,6 +1,6 @@
 //! `--set NAME=VALUE`: what a command lays over a pipeline.
 
-use super::origin::Origins;
+use super::origin::{Origins, given};
 use super::profile::excluded_by;
 use super::sweep;
 use super::yaml::{At, Node, parse_value, slot};
@@ -117,5 +117,5 @@ fn unknown(words: &str, around: &At, step: &str, fields: &[(String, Node)], is_v
 }
 
 fn said(code: Code, words: &str, message: String) -> Diagnostic {
-    Diagnostic::error(code, message).note(format!("given on the command line: `--set {words}`"))
+    Diagnostic::error(code, message).note(given(words))
 }

@@ -95,9 +95,6 @@ pub(super) struct Given<'a> {
     pub(super) narrowed: bool,
 }
 
-/// The most that the points may come to, in bytes.
-const MOST_BYTES: usize = 64 << 20;
-
 /// An axis: in each of its rows it sets the same or other variables; its columns are set in all.
 #[derive(Clone, Debug)]
 struct Axis {
@@ -183,12 +180,12 @@ fn combine(
     let count = axes.iter().try_fold(1_usize, |n, axis| n.checked_mul(axis.rows.len()));
     let largest = |axis: &Axis| {
         let size =
-            |row: &Vec<(String, Node)>| row.iter().map(|(_, value)| vars::size(value, MOST_BYTES)).sum();
+            |row: &Vec<(String, Node)>| row.iter().map(|(_, value)| vars::size(value, vars::MOST)).sum();
         axis.rows.iter().map(size).max().unwrap_or(0)
     };
     let bytes = axes.iter().map(largest).fold(0, usize::saturating_add).saturating_mul(count.unwrap_or(1));
-    if bytes > MOST_BYTES && count.is_some_and(|count| count <= MOST) {
-        let fault = format!("the {one}s of the {whole} come to more than {} MiB", MOST_BYTES >> 20);
+    if bytes > vars::MOST && count.is_some_and(|count| count <= MOST) {
+        let fault = format!("the {one}s of the {whole} come to more than {} MiB", vars::MOST >> 20);
         let fault = Diagnostic::error(Code::TooManyNodes, fault)
             .help("go over names, and look up what is large by them: `${sizes.${size}}`");
         faults.push((at.on_key(), fault));

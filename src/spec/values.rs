@@ -40,26 +40,23 @@ impl Constants {
             return;
         }
         let Some(var) = fault.word.clone().filter(|word| self.varies(word)) else { return };
-        let told = Diagnostic::error(
-            Code::VariesOverSweep,
-            format!("`{var}` varies over the sweep, and this is the same at every point"),
-        );
-        *fault = told.about(&var).help("use a variable that the sweep does not change");
+        *fault = varying(&var, "this").about(&var);
     }
 
     /// A node with its variables replaced. That one of them varies over the sweep is a fault; `what` says of what.
     pub(super) fn replace(&self, node: &Node, what: &str, at: &At, faults: &mut Faults) -> Option<Node> {
         if let Some(var) = vars::mentions(node).into_iter().find(|name| self.varies(name)) {
-            let fault = Diagnostic::error(
-                Code::VariesOverSweep,
-                format!("`{var}` varies over the sweep, and {what} is the same at every point"),
-            )
-            .help("use a variable that the sweep does not change");
-            faults.push((at.clone(), fault));
+            faults.push((at.clone(), varying(&var, what)));
             return None;
         }
         fields::replace(node, &self.vars, at, faults)
     }
+}
+
+/// A variable varies where one thing is said; `what` says of what.
+fn varying(var: &str, what: &str) -> Diagnostic {
+    let fault = format!("`{var}` varies over the sweep, and {what} is the same at every point");
+    Diagnostic::error(Code::VariesOverSweep, fault).help("use a variable that the sweep does not change")
 }
 
 /// The values that stand at `at`, at least one. `whose` says whose they are; `blocks` whether a block that

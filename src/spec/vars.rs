@@ -12,9 +12,9 @@ use super::fields::list;
 use super::yaml::{Node, shortened};
 use crate::diag::{Code, Diagnostic};
 
-/// The most that variables may make of a pipeline, in bytes as [`size`] counts them: a short text can double itself
+/// The most that variables, or the points of a sweep, may make of a pipeline, in bytes as [`size`] counts them: a short text can double itself
 /// with each variable that names another twice.
-const MOST: usize = 64 << 20;
+pub(super) const MOST: usize = 64 << 20;
 /// What a replacement may come to without being counted.
 const SMALL: usize = 256;
 

@@ -9,7 +9,7 @@ use tartan::data::source::Source;
 use tartan::diag::Code;
 use tartan::event::{Failure, Progress};
 
-use super::Io;
+use super::{Io, model};
 
 /// Runs the stage.
 pub fn run(params: &Tokenize, io: &Io) -> Result<(), Failure> {
@@ -71,7 +71,5 @@ fn source_files<'a>(io: &'a Io, split: &str) -> Result<Vec<(String, &'a InputFil
 
 /// Writes an output as JSON that people can read.
 pub fn write_json(io: &Io, role: &str, value: &impl Serialize) -> Result<(), Failure> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(Failure::defect)?;
-    bytes.push(b'\n');
-    io.output(role, &bytes)
+    io.output(role, &model::pretty_json(value)?)
 }
