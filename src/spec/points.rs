@@ -127,9 +127,9 @@ pub(super) fn read(
     mut read: impl FnMut(&Node, &At, &Vars, &mut Faults) -> Option<Block>,
     mut at_point: impl FnMut(&Vars, &mut Faults),
 ) -> Vec<Point> {
-    let mentions = Mentions::of(sweep);
-    let mut values = Values::of(sweep, &mentions);
     let ids = value_ids(sweep);
+    let mentions = Mentions::of(sweep, &ids);
+    let mut values = Values::of(sweep, &mentions);
     let (names, positions) = in_order(sweep.stages);
     let depends: Vec<Vec<usize>> = sweep.stages.iter().map(|stage| mentions.swept(&stage.node)).collect();
 
@@ -198,26 +198,24 @@ struct Values<'a> {
     vars: Vars,
     /// Those that differ between points, as they stand; of a swept one nothing.
     moving: Vec<(&'a str, Option<&'a Node>)>,
+    /// Those that are the same at every point, as far as they cannot be and that is not told yet.
+    failing: Vec<(&'a str, &'a Node)>,
 }
 
 impl<'a> Values<'a> {
     fn of(sweep: &Sweep<'a>, mentions: &Mentions) -> Self {
         let is_swept = |name: &str| sweep.swept.iter().any(|swept| swept == name);
-        let all = || sweep.vars.iter().map(|(name, node)| (name.as_str(), node));
-        let fixed = || all().filter(|(name, node)| !is_swept(name) && mentions.swept(node).is_empty());
-        let (mut vars, mut own_faults) = (Vars::new(), vec![]);
-        vars::extend(&mut vars, fixed().collect(), &mut own_faults);
-        // Where one of them cannot be, its fault names those it waits for, and these may be others.
-        let sound = own_faults.is_empty();
-        if !sound {
-            vars = Vars::new();
-        }
-        let fixed: BTreeSet<&str> =
-            if sound { fixed().map(|(name, _)| name).collect() } else { BTreeSet::new() };
+        let own = sweep.vars.iter().filter(|(name, _)| !is_swept(name));
+        let (fixed, others): (Vec<_>, Vec<_>) = own
+            .map(|(name, node)| (name.as_str(), node))
+            .partition(|(_, node)| mentions.swept(node).is_empty());
+        let mut vars = Vars::new();
+        // What is wrong is told at the first point, where all names are known that may have been meant.
+        vars::extend(&mut vars, fixed.clone(), &mut vec![]);
+        let failing = fixed.into_iter().filter(|(name, _)| !vars.contains_key(*name)).collect();
         let swept = sweep.swept.iter().map(|name| (name.as_str(), None));
-        let others = all().filter(|(name, _)| !is_swept(name) && !fixed.contains(name));
-        let moving = others.map(|(name, node)| (name, Some(node))).chain(swept).collect();
-        Self { vars, moving }
+        let moving = others.into_iter().map(|(name, node)| (name, Some(node))).chain(swept).collect();
+        Self { vars, moving, failing }
     }
 
     fn move_to(&mut self, sweep: &Sweep, point: &[Node], faults: &mut Faults) {
@@ -225,11 +223,12 @@ impl<'a> Values<'a> {
             self.vars.remove(*name);
         }
         let first_swept = self.moving.len() - sweep.swept.len();
-        let raw = self.moving.iter().enumerate().filter_map(|(index, (name, node))| {
+        let moving = self.moving.iter().enumerate().filter_map(|(index, (name, node))| {
             Some((*name, node.or_else(|| point.get(index - first_swept))?))
         });
+        let raw = moving.chain(std::mem::take(&mut self.failing)).collect();
         let mut own_faults = vec![];
-        vars::extend(&mut self.vars, raw.collect(), &mut own_faults);
+        vars::extend(&mut self.vars, raw, &mut own_faults);
         report(own_faults, faults);
     }
 }
@@ -248,7 +247,7 @@ struct Mentions<'a> {
 }
 
 impl<'a> Mentions<'a> {
-    fn of(sweep: &Sweep<'a>) -> Self {
+    fn of(sweep: &Sweep<'a>, ids: &[Vec<usize>]) -> Self {
         let mut of: BTreeMap<&str, Option<BTreeSet<String>>> = BTreeMap::new();
         let mut add = |name: &'a str, node: &Node| {
             let known = of.entry(name).or_insert_with(|| Some(BTreeSet::new()));
@@ -260,9 +259,10 @@ impl<'a> Mentions<'a> {
         for (name, node) in sweep.vars.iter().filter(|(name, _)| !sweep.swept.contains(name)) {
             add(name, node);
         }
-        for point in sweep.points {
-            for (name, node) in sweep.swept.iter().zip(point) {
-                add(name, node);
+        let mut seen = BTreeSet::new();
+        for (point, ids) in sweep.points.iter().zip(ids) {
+            for (var, node) in point.iter().enumerate().filter(|(var, _)| seen.insert((*var, ids[*var]))) {
+                add(&sweep.swept[var], node);
             }
         }
         Self { swept: sweep.swept, of }

@@ -9,8 +9,10 @@ use super::origin::Origins;
 use super::sweep::{self, Sweep};
 use super::values::Constants;
 use super::yaml::{At, Node, Text};
-use super::{Overrides, Spec, digests, globs, include, kinds, loops, points, profile, report, set, unused};
-use crate::diag::{Code, Diagnostic};
+use super::{
+    Overrides, Spec, command, digests, globs, include, kinds, loops, points, profile, report, set, unused,
+};
+use crate::diag::{Code, Diagnostic, Severity};
 
 /// The version of the pipeline language.
 pub(super) const FORMAT: i64 = 1;
@@ -90,6 +92,15 @@ pub(super) fn read(file: &Path, text: Text, overrides: &Overrides) -> (Spec, Vec
         let first = diagnostics[first].clone();
         diagnostics.retain(|fault| !matches!(fault.code, Code::TooManyNodes | Code::UnknownVariable));
         diagnostics.push(first);
+    }
+    // So is one that names a variable which is there and could not be resolved.
+    let vars = top.get("vars");
+    let is_there = |name: &str| vars.is_some_and(|vars| vars.get(name).is_some());
+    let follows = |fault: &Diagnostic| {
+        fault.code == Code::UnknownVariable && fault.word.as_deref().is_some_and(is_there)
+    };
+    if diagnostics.iter().any(|fault| fault.severity == Severity::Error && !follows(fault)) {
+        diagnostics.retain(|fault| !follows(fault));
     }
     if spec.lacks_parts {
         // What names something that could not be read is no fault of its own.
@@ -205,6 +216,7 @@ impl Spec {
             origins: &self.origins,
             pins: &pins,
             globs: &globs::Globs::default(),
+            on_path: &command::OnPath::default(),
             loops: &self.loops,
         };
         self.points = points::read(
