@@ -259,14 +259,46 @@ fn hide_secrets(line: &mut [char]) {
     }
 }
 
-/// Sorts diagnostics by file and place, those without a place last, and drops repeats.
+/// Sorts diagnostics by file and place, those without a place last, and drops repeats. Of those at one place, `x2` comes
+/// before `x10`.
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort_by(|a, b| {
-        let key = |d: &Diagnostic| (d.place.is_none(), d.place.clone(), d.severity, d.message.clone());
-        key(a).cmp(&key(b))
+        let place = |d: &Diagnostic| (d.place.is_none(), d.place.clone(), d.severity, d.code);
+        let by_message = || (a.message.len(), &a.message).cmp(&(b.message.len(), &b.message));
+        place(a).cmp(&place(b)).then_with(by_message)
     });
     diagnostics.dedup();
     tell_points_once(diagnostics);
+    tell_some(diagnostics);
+}
+
+/// How many faults of one kind are told at one place: a sweep may make thousands, each with a name of its own.
+const ALIKE: usize = 5;
+
+/// Of the faults of one kind at one place tells the first, and counts the others.
+fn tell_some(sorted: &mut Vec<Diagnostic>) {
+    let mut told: Vec<Diagnostic> = vec![];
+    let mut alike = 0;
+    let count = |last: Option<&mut Diagnostic>, alike: usize| {
+        if let Some(last) = last.filter(|_| alike > ALIKE) {
+            last.notes.push(format!("and {} more like it here", alike - ALIKE));
+        }
+    };
+    for diagnostic in sorted.drain(..) {
+        let same = told.last().is_some_and(|last| {
+            last.place.is_some() && last.place == diagnostic.place && last.code == diagnostic.code
+        });
+        if !same {
+            count(told.last_mut(), alike);
+            alike = 0;
+        }
+        alike += 1;
+        if alike <= ALIKE {
+            told.push(diagnostic);
+        }
+    }
+    count(told.last_mut(), alike);
+    *sorted = told;
 }
 
 /// How a note begins that says at which point of a sweep a fault is.
@@ -343,6 +375,24 @@ error[T0304]: unknown stage `task-txt`
         assert!(text.starts_with('…') && text.ends_with("y\u{FFFD}[31m") && caret.ends_with(" ^"), "{text}");
         // Past the end, as a parser may say it of a cut file.
         assert!(excerpt(&place(9999, 3)).1.ends_with('^'));
+    }
+
+    #[test]
+    fn of_many_faults_alike_at_one_place_the_first_are_told() {
+        let place =
+            |line: usize| Place { file: "p.yaml".into(), line, column: 1, width: 1, source: "x".into() };
+        let fault = |line: usize, name: usize| {
+            Diagnostic::error(Code::UnknownStage, format!("unknown stage `x{name}`")).at(place(line))
+        };
+        let mut diagnostics: Vec<Diagnostic> = (0..1234).map(|name| fault(3, name)).collect();
+        diagnostics.extend((0..5).map(|name| fault(4, name)));
+        diagnostics.push(Diagnostic::error(Code::UnknownField, "unknown field `x`").at(place(3)));
+        sort(&mut diagnostics);
+        let lines: Vec<usize> =
+            diagnostics.iter().map(|fault| fault.place.as_ref().expect("a place").line).collect();
+        assert_eq!(lines, [[3; 6].as_slice(), &[4; 5]].concat());
+        let notes: Vec<&String> = diagnostics.iter().flat_map(|fault| &fault.notes).collect();
+        assert_eq!(notes, ["and 1229 more like it here"]);
     }
 
     #[test]

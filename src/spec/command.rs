@@ -19,6 +19,8 @@ use super::{Block, CommandBlock, Source, SplitFile, splits};
 use crate::action::{self, Means, PARAMS};
 use crate::diag::{Code, Diagnostic};
 
+pub(super) use programs::OnPath;
+
 /// Files of a folder that are not given to a command: what Python leaves there changes by itself.
 const LEFT_OUT: &str = "__pycache__";
 /// More files than anyone lists as an input on purpose.

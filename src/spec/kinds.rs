@@ -2,6 +2,7 @@
 
 mod tokenize;
 
+use super::command::OnPath;
 use super::digests::Pins;
 use super::fields::{self, Faults, Fields, Range, list};
 use super::globs::Globs;
@@ -26,6 +27,8 @@ pub(super) struct Context<'a> {
     pub(super) pins: &'a Pins,
     /// What patterns of files match.
     pub(super) globs: &'a Globs,
+    /// What programs there are.
+    pub(super) on_path: &'a OnPath,
     /// The stages that a loop's name stands for in a list.
     pub(super) loops: &'a Loops,
 }

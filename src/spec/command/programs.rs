@@ -3,6 +3,7 @@
 //! A program's content is part of the key, and its path is not. A program that is itself a script (`#!…`) is run by
 //! another, whose content counts as well.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
@@ -43,7 +44,7 @@ impl<'a> Programs<'a> {
     }
 
     fn find(&mut self, word: &str, at: &At) -> Result<String, Box<Diagnostic>> {
-        let path = if word.contains('/') { self.own(word, at)? } else { on_path(word)? };
+        let path = if word.contains('/') { self.own(word, at)? } else { self.context.on_path.find(word)? };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(shebang) = shebang(&path) {
             if word.contains('/') {
@@ -58,8 +59,11 @@ impl<'a> Programs<'a> {
                 ));
                 return Err(Box::new(fault));
             }
-            let interpreter =
-                if shebang.contains('/') { PathBuf::from(&shebang) } else { on_path(&shebang)? };
+            let interpreter = if shebang.contains('/') {
+                PathBuf::from(&shebang)
+            } else {
+                self.context.on_path.find(&shebang)?
+            };
             self.put(roles::interpreter(&name), interpreter, at)?;
         }
         self.put(roles::program(&name), path, at)?;
@@ -96,20 +100,41 @@ impl<'a> Programs<'a> {
     }
 }
 
-fn on_path(word: &str) -> Result<PathBuf, Box<Diagnostic>> {
+/// The programs that the PATH has, each looked up once: at each point of a sweep they are the same.
+#[derive(Debug, Default)]
+pub(in crate::spec) struct OnPath {
+    known: RefCell<BTreeMap<String, Result<PathBuf, Box<Diagnostic>>>>,
+    names: OnceCell<Vec<String>>,
+}
+
+impl OnPath {
+    fn find(&self, word: &str) -> Result<PathBuf, Box<Diagnostic>> {
+        if let Some(known) = self.known.borrow().get(word) {
+            return known.clone();
+        }
+        let found = folders().map(|folder| folder.join(word)).find(|path| is_program(path));
+        let found = found.ok_or_else(|| self.absent(word));
+        self.known.borrow_mut().insert(word.to_owned(), found.clone());
+        found
+    }
+
+    fn absent(&self, word: &str) -> Box<Diagnostic> {
+        let fault = Diagnostic::error(Code::NoProgram, format!("there is no program `{word}` on the PATH"));
+        let names = |folder: PathBuf| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten();
+            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        };
+        let there = self.names.get_or_init(|| folders().flat_map(names).collect());
+        let otherwise = || "install it, or name it by its path, such as `.venv/bin/python3`".to_owned();
+        Box::new(fault.meant(word, there.iter().map(String::as_str), otherwise))
+    }
+}
+
+/// The folders of the PATH, in its order.
+fn folders() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
-    if let Some(found) = folders.iter().map(|folder| folder.join(word)).find(|path| is_program(path)) {
-        return Ok(found);
-    }
-    let fault = Diagnostic::error(Code::NoProgram, format!("there is no program `{word}` on the PATH"));
-    let there: Vec<String> = folders
-        .iter()
-        .filter_map(|folder| std::fs::read_dir(folder).ok())
-        .flat_map(|entries| entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()))
-        .collect();
-    let otherwise = || "install it, or name it by its path, such as `.venv/bin/python3`".to_owned();
-    Err(Box::new(fault.meant(word, there.iter().map(String::as_str), otherwise)))
+    folders.into_iter()
 }
 
 fn is_program(path: &Path) -> bool {
