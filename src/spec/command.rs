@@ -240,7 +240,7 @@ fn matching(
     context: &Context,
     found: &mut BTreeMap<String, SplitFile>,
 ) {
-    for file in splits::files(name, node, at, context, fields.faults).unwrap_or_default() {
+    for file in splits::files(name, node, at, context, fields.faults) {
         let own =
             Path::new(splits::name(&file)).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = splits::name(&file).to_owned();

@@ -11,48 +11,45 @@ use crate::action::Pin;
 use crate::diag::{Code, Diagnostic, nearest, without_query};
 use crate::hub;
 
-/// Reads what stands as the files of `split`; its variables are replaced already. At least one file.
+/// Reads what stands as the files of `split`; its variables are replaced already. Those that could be read, and at least
+/// one where nothing is wrong.
 pub(super) fn files(
     split: &str,
     node: &Node,
     at: &At,
     context: &Context,
     faults: &mut Faults,
-) -> Option<Vec<SplitFile>> {
+) -> Vec<SplitFile> {
     match node {
         Node::List(items) if !items.is_empty() => {
-            let files: Vec<Option<Vec<SplitFile>>> = items
-                .iter()
-                .enumerate()
-                .map(|(place, item)| match item {
-                    Node::List(_) => {
-                        let fault = "a list of files holds files, not lists of them";
-                        faults.push((at.index(place), Diagnostic::error(Code::WrongType, fault)));
-                        None
-                    }
-                    item => files(split, item, &at.index(place), context, faults),
-                })
-                .collect();
-            files.into_iter().collect::<Option<Vec<_>>>().map(|files| files.concat())
+            let of_item = |(place, item): (usize, &Node)| match item {
+                Node::List(_) => {
+                    let fault = "a list of files holds files, not lists of them";
+                    faults.push((at.index(place), Diagnostic::error(Code::WrongType, fault)));
+                    vec![]
+                }
+                item => files(split, item, &at.index(place), context, faults),
+            };
+            items.iter().enumerate().flat_map(of_item).collect()
         }
         Node::List(_) => {
             let fault = format!("the list of the files of `{split}` is empty");
             let fault = Diagnostic::error(Code::EmptyList, fault).help("name a file, or leave the split out");
             faults.push((at.clone(), fault));
-            None
+            vec![]
         }
         Node::Text(name) if !name.contains("://") => {
             let local = |name: String| SplitFile::Local(context.source(name, at.clone()));
             match context.globs.expand(context.origins.folder(at), name) {
-                None => Some(vec![local(name.clone())]),
-                Some(Ok(found)) => Some(found.iter().map(|path| local(path.display().to_string())).collect()),
+                None => vec![local(name.clone())],
+                Some(Ok(found)) => found.iter().map(|path| local(path.display().to_string())).collect(),
                 Some(Err(fault)) => {
                     faults.push((at.clone(), *fault));
-                    None
+                    vec![]
                 }
             }
         }
-        node => read(split, node, at, context, faults).map(|file| vec![file]),
+        node => read(split, node, at, context, faults).into_iter().collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `tokenize`: which files hold the texts, and what is taken of them.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use super::{Context, SPLITS, required_ref};
 use crate::action::{Deduplicate, Format, Part, Sample, Tokenize};
@@ -47,16 +48,17 @@ pub(super) fn read(mut fields: Fields, context: &Context) -> Block {
                     }
                     continue;
                 }
-                let Some(files) = splits::files(&split, &node, &at, context, fields.faults) else {
-                    continue;
-                };
-                if files.iter().any(|file| !is_file(file, fields.faults)) {
+                let mut files = splits::files(&split, &node, &at, context, fields.faults);
+                files.retain(|file| !is_folder(file, fields.faults));
+                if files.is_empty() {
                     continue;
                 }
-                if let Some(format) = format.or_else(|| format_of(&files, &at, &mut fields)) {
+                if files.iter().all(|file| is_file(file, fields.faults))
+                    && let Some(format) = format.or_else(|| format_of(&files, &at, &mut fields))
+                {
                     action.splits.insert(split.clone(), format);
-                    sources.insert(split, SplitSource::Files(files));
                 }
+                sources.insert(split, SplitSource::Files(files));
             }
             check_parts(&mut fields, &action, &at);
         }
@@ -89,6 +91,26 @@ fn is_file(file: &SplitFile, faults: &mut Faults) -> bool {
     let stage = &made.stage.stage;
     faults.push((made.at.clone(), fault.help(format!("write `{{stage: {stage}, file: …}}`"))));
     false
+}
+
+/// Whether what stands for a file is a folder of the user's. A name that says its format is taken at its word.
+fn is_folder(file: &SplitFile, faults: &mut Faults) -> bool {
+    let SplitFile::Local(source) = file else { return false };
+    if Format::of_name(&source.name).is_some() || !source.path.is_dir() {
+        return false;
+    }
+    let endings = fs::read_dir(&source.path).into_iter().flatten().filter_map(|entry| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        let (_, ending) = name.split_once('.')?;
+        Format::of_name(&name).map(|_| ending.to_owned())
+    });
+    let ending = endings.min().unwrap_or_else(|| Format::Jsonl.name().to_owned());
+    let folder = source.name.trim_end_matches('/');
+    let fault = format!("`{}` is a folder, and a split is files", source.name);
+    let fault = Diagnostic::error(Code::NotAFile, fault)
+        .help(format!("name the files in it, such as `{folder}/*.{ending}`"));
+    faults.push((source.at.clone(), fault));
+    true
 }
 
 /// `text: sentence`, `text: [title, abstract]`, with `join`.
@@ -234,15 +256,6 @@ fn format_of(files: &[SplitFile], at: &At, fields: &mut Fields) -> Option<Format
     for file in files {
         let name = splits::name(file);
         let Some(format) = Format::of_name(name) else {
-            if let SplitFile::Local(source) = file
-                && source.path.is_dir()
-            {
-                let fault = format!("`{name}` is a folder, and a split is files");
-                let folder = name.trim_end_matches('/');
-                let help = format!("name the files in it, such as `{folder}/*.jsonl`");
-                fields.fault(at.clone(), Diagnostic::error(Code::NotAFile, fault).help(help));
-                return None;
-            }
             let names: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
             let fault = Diagnostic::error(
                 Code::UnknownFormat,
