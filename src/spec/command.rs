@@ -54,7 +54,7 @@ fn run(
     let before = fields.faults.len();
     let words = words(fields);
     let line = fields.text("shell");
-    let mut found = programs::Programs::new(context);
+    let mut found = programs::Programs::new(context, inputs);
     let run = match (words, line) {
         (Some(_), Some((_, at))) => {
             let fault = Diagnostic::error(Code::Exclusive, "`run` and `shell` exclude each other")

@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{At, Code, Context, Diagnostic, Fields, Source};
+use super::{At, Code, Context, Diagnostic, Fields, Source, SplitFile};
 use crate::action::roles;
 
 /// The longest first line of a script that is read, in bytes: as Linux has it.
@@ -19,13 +19,15 @@ const LONGEST_SHEBANG: u64 = 256;
 /// The programs of a command, by role.
 pub(super) struct Programs<'a> {
     context: &'a Context<'a>,
+    /// What the command finds in its folder, by its name there.
+    inputs: &'a BTreeMap<String, SplitFile>,
     found: BTreeMap<String, Source>,
 }
 
 impl<'a> Programs<'a> {
     /// None yet.
-    pub(super) fn new(context: &'a Context<'a>) -> Self {
-        Self { context, found: BTreeMap::new() }
+    pub(super) fn new(context: &'a Context<'a>, inputs: &'a BTreeMap<String, SplitFile>) -> Self {
+        Self { context, inputs, found: BTreeMap::new() }
     }
 
     /// Adds the program that `word` names, and returns its name without its folder; or reports why it cannot.
@@ -44,7 +46,8 @@ impl<'a> Programs<'a> {
     }
 
     fn find(&mut self, word: &str, at: &At) -> Result<String, Box<Diagnostic>> {
-        let path = if word.contains('/') { self.own(word, at)? } else { self.context.on_path.find(word)? };
+        let path = if word.contains('/') { self.own(word, at) } else { self.context.on_path.find(word) };
+        let path = path.map_err(|fault| self.of_input(word).map_or(fault, Box::new))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(shebang) = shebang(&path) {
             if word.contains('/') {
@@ -81,6 +84,22 @@ impl<'a> Programs<'a> {
         }
         self.found.insert(role, Source { path, name, at: at.clone() });
         Ok(())
+    }
+
+    /// What is wrong where what is no program is an input.
+    fn of_input(&self, word: &str) -> Option<Diagnostic> {
+        let name = word.strip_prefix("./").unwrap_or(word);
+        let runner = match self.inputs.get(name)? {
+            _ if Path::new(name).extension().is_some_and(|ending| ending == "py") => {
+                Some("python3".to_owned())
+            }
+            SplitFile::Local(source) => shebang(&source.path),
+            _ => None,
+        };
+        let runner = runner.as_deref().and_then(|runner| runner.rsplit('/').next()).unwrap_or("PROGRAM");
+        let fault = format!("`{word}` is an input, and inputs are not executable in the command's folder");
+        let help = format!("name the program that runs it first: `run: [{runner}, {name}]`");
+        Some(Diagnostic::error(Code::NoProgram, fault).help(help))
     }
 
     /// A program by its path.
