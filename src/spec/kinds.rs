@@ -2,6 +2,8 @@
 
 mod tokenize;
 
+use std::collections::BTreeSet;
+
 use super::command::OnPath;
 use super::digests::Pins;
 use super::fields::{self, Faults, Fields, Range, list};
@@ -31,6 +33,8 @@ pub(super) struct Context<'a> {
     pub(super) on_path: &'a OnPath,
     /// The stages that a loop's name stands for in a list.
     pub(super) loops: &'a Loops,
+    /// The names of all stages.
+    pub(super) stages: &'a BTreeSet<&'a str>,
 }
 
 impl Context<'_> {

@@ -218,6 +218,7 @@ impl Spec {
             globs: &globs::Globs::default(),
             on_path: &command::OnPath::default(),
             loops: &self.loops,
+            stages: &drafts.iter().map(|draft| draft.name.as_str()).collect(),
         };
         self.points = points::read(
             &of_points,

@@ -53,6 +53,9 @@ struct Objectives {
     auxiliary: Vec<Ref>,
     /// Names that could not be read have been reported; nothing follows from them.
     sound: bool,
+    /// Whether none looks like a slip of a stage's name, which is for the plan to tell: what is said of weights is meant
+    /// for that stage.
+    known: bool,
 }
 
 impl Objectives {
@@ -72,7 +75,12 @@ impl Objectives {
                 fields.fault(objective.at.clone(), fault);
             }
         }
-        Self { end_task, auxiliary, sound }
+        let is_slip = |of: &&Ref| {
+            let stages = context.stages;
+            !stages.contains(of.stage.as_str()) && nearest(&of.stage, stages.iter().copied()).is_some()
+        };
+        let known = sound && !objectives.iter().any(is_slip);
+        Self { end_task, auxiliary, sound, known }
     }
 
     /// The end-task's name first, where there is one.
@@ -225,7 +233,7 @@ fn weights(fields: &mut Fields, objectives: &Objectives, vars: &Vars) -> (Weight
     }
     match node {
         Node::Text(word) if word == "uniform" => (Weights::Uniform, None),
-        Node::Map(given) if objectives.sound => {
+        Node::Map(given) if objectives.known => {
             let values = by_objective(fields, &given, &at, "weights", &objectives.names());
             if values.iter().all(|weight| *weight == 0.0) && !values.is_empty() {
                 fields.fault(
@@ -355,7 +363,7 @@ fn initial(fields: &mut Fields, objectives: &Objectives, floor: f64) -> Option<V
         fields.fault(at, fault);
         return None;
     };
-    if !objectives.sound {
+    if !objectives.known {
         return None;
     }
     let names = objectives.names();
