@@ -16,6 +16,8 @@ use crate::diag::{Code, Diagnostic, Severity};
 
 /// The version of the pipeline language.
 pub(super) const FORMAT: i64 = 1;
+/// The most stages, counted at each point of the sweep: plans of so many take seconds and a gigabyte.
+const MOST_STAGES: usize = 200_000;
 
 /// What the command line and the profiles changed.
 struct Changed {
@@ -167,7 +169,7 @@ impl Spec {
         // For its faults: what it holds is known.
         block_of(&mut fields, "vars");
         let narrowed = !held.is_empty() || !changed.profiles.is_empty();
-        let sweep = match swept {
+        let mut sweep = match swept {
             Some(node) => {
                 let given = sweep::Given { vars: own_vars, held: &held, narrowed };
                 sweep::read(&node, &at_sweep, &given, fields.faults)
@@ -188,8 +190,16 @@ impl Spec {
                 .help("a stage's name is made of letters, digits, `-`, `_` and `.`");
             fields.fault(At::top().key("stages").key(name).on_key(), fault);
         }
-        let (drafts, loops) = loops::unroll(&stages, own_vars, &constants, fields.faults);
+        let (mut drafts, loops) = loops::unroll(&stages, own_vars, &constants, fields.faults);
         self.loops = loops;
+        if let Some((at, fault)) = too_many(drafts.len(), sweep.points.len()) {
+            fields.fault(at, fault);
+            sweep.points.truncate(1);
+        }
+        if drafts.len() > MOST_STAGES {
+            drafts.clear();
+            self.lacks_parts = true;
+        }
         let digests = fields.texts("digests").unwrap_or_default();
         let pins = digests::Pins::read(&digests, &self.origins, fields.faults);
         if let Some(targets) = fields.texts("targets") {
@@ -231,6 +241,23 @@ impl Spec {
         }
         self.reports = reports.into_iter().filter_map(|draft| draft.finish(self.points.len())).collect();
     }
+}
+
+/// What is wrong where stages at so many points come to more than anyone waits for.
+fn too_many(stages: usize, points: usize) -> Option<(At, Diagnostic)> {
+    let all = stages.saturating_mul(points);
+    if all <= MOST_STAGES {
+        return None;
+    }
+    let (block, fault, help) = if points > 1 {
+        let fault =
+            format!("{stages} stages at {points} sweep points are {all} in all, more than {MOST_STAGES}");
+        ("sweep", fault, "sweep over fewer variables or values at a time, or loop over fewer")
+    } else {
+        ("stages", format!("{stages} stages are more than {MOST_STAGES}"), "loop over fewer values")
+    };
+    let fault = Diagnostic::error(Code::TooManyPoints, fault).help(help);
+    Some((At::top().key(block).on_key(), fault))
 }
 
 /// A field's own fields, as they stand.
