@@ -185,11 +185,7 @@ impl Spec {
         if stages.is_empty() && !self.lacks_parts {
             fields.missing("stages", "a pipeline has at least one stage");
         }
-        for (name, _) in stages.iter().filter(|(name, _)| !loops::is_plain(name)) {
-            let fault = Diagnostic::error(Code::StageName, format!("`{name}` is no name for a stage"))
-                .help("a stage's name is made of letters, digits, `-`, `_` and `.`");
-            fields.fault(At::top().key("stages").key(name).on_key(), fault);
-        }
+        check_names(&stages, fields.faults);
         let (mut drafts, loops) = loops::unroll(&stages, own_vars, &constants, fields.faults);
         self.loops = loops;
         if let Some((at, fault)) = too_many(drafts.len(), sweep.points.len()) {
@@ -240,6 +236,15 @@ impl Spec {
             point.values = setting.values.iter().map(Node::brief).collect();
         }
         self.reports = reports.into_iter().filter_map(|draft| draft.finish(self.points.len())).collect();
+    }
+}
+
+/// Reports names that a stage cannot have.
+fn check_names(stages: &[(String, Node)], faults: &mut Faults) {
+    for (name, _) in stages.iter().filter(|(name, _)| !loops::is_plain(name)) {
+        let fault = Diagnostic::error(Code::StageName, format!("`{name}` is no name for a stage"))
+            .help("a stage's name is made of letters, digits, `-`, `_` and `.`");
+        faults.push((At::top().key("stages").key(name).on_key(), fault));
     }
 }
 
