@@ -39,13 +39,19 @@ pub(super) fn of_error(error: &CorpusError) -> Vec<Finding> {
             }
             line => line,
         };
-        Finding { help: error.help(), ..of_split(error.code(), split, message) }
+        let found = match error.field() {
+            Some(field) => of_field(error.code(), field, message),
+            None => of_split(error.code(), split, message),
+        };
+        Finding { help: error.help(), ..found }
     };
     let whole =
         |code, field| vec![Finding { help: error.help(), ..of_field(code, field, error.to_string()) }];
     let findings = match error {
         CorpusError::Sources(errors) => errors.iter().map(|(split, error)| of_source(split, error)).collect(),
-        CorpusError::NothingLeft { .. } => whole(Code::BadParts, "splits"),
+        CorpusError::NothingLeft { part, .. } => {
+            vec![Finding { help: error.help(), ..of_split(Code::BadParts, part, error.to_string()) }]
+        }
         CorpusError::NoBase => whole(Code::MissingSplit, "sample"),
         CorpusError::Tokenize(error) => whole(error.code(), error.field()),
         CorpusError::Strict(findings) => findings.iter().cloned().map(of_strict).collect(),

@@ -144,6 +144,8 @@ pub enum CorpusError {
         asked: u64,
         /// What there is.
         texts: u64,
+        /// The split that takes most of it.
+        part: String,
     },
     /// What is an error because the stage is strict.
     #[error("{}", .0.iter().map(|finding| finding.message.as_str()).collect::<Vec<_>>().join("\n"))]

@@ -28,7 +28,9 @@ pub(super) fn assign(
     let wanted: Vec<u64> = parts.iter().map(|(_, part)| wanted(*part, all)).collect();
     let asked = wanted.iter().fold(0_u64, |sum, wanted| sum.saturating_add(*wanted));
     if asked >= all {
-        return Err(CorpusError::NothingLeft { asked, texts: all });
+        let largest = parts.iter().zip(&wanted).max_by_key(|(_, wanted)| **wanted);
+        let part = largest.map(|((split, _), _)| (*split).to_owned()).unwrap_or_default();
+        return Err(CorpusError::NothingLeft { asked, texts: all, part });
     }
 
     // Texts that are equal stand side by side; the first label of theirs in byte order counts for all.

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{CorpusError, LeftOut, TRAIN};
 use crate::action::{Deduplicate, Format, Tokenize};
-use crate::data::source::{Broken, Content, Fields, Line, NOT_MAPPED, Record, Source, SourceError, excerpt};
+use crate::data::source::{Broken, Content, Fields, Line, Record, Source, SourceError, excerpt, keys};
 
 /// A text that goes nowhere.
 pub(super) const OUT: u8 = 0;
@@ -53,6 +53,10 @@ pub(super) struct Seen {
     pub(super) left_out: LeftOut,
     /// The texts of splits read before that are also here.
     pub(super) shared: Vec<Shared>,
+    /// Which of the text's fields some record has ([`Record::has`]).
+    pub(super) has: u64,
+    /// The fields of the first record.
+    pub(super) keys: Vec<String>,
 }
 
 /// The texts of a split that are also in another.
@@ -91,6 +95,7 @@ pub(super) fn read(params: &Tokenize, sources: &[Source], pool: &ThreadPool) -> 
             broken: Broken::default(),
             unlabelled: Broken::default(),
             labelled: None,
+            lacking: vec![],
             hashes: deduplicates || is_part_maker || sources.len() > 1,
             keeps_hashes: is_part_maker,
             is_last: turn + 1 == order.len(),
@@ -106,6 +111,15 @@ pub(super) fn read(params: &Tokenize, sources: &[Source], pool: &ThreadPool) -> 
             }
             Err(error) => errors.push((place, error)),
         }
+    }
+    // A field that some records lack is left out there; one that all lack is none.
+    let has = survey.seen.iter().fold(0, |has, seen| has | seen.has);
+    if errors.is_empty()
+        && let Some(field) = Fields::of(params).lacking(has)
+        && let Some(place) = order.iter().copied().find(|place| !survey.seen[*place].keys.is_empty())
+    {
+        let (files, keys) = (sources[place].names(), std::mem::take(&mut survey.seen[place].keys));
+        errors.push((place, SourceError::NoField { files, field: field.to_owned(), keys }));
     }
     if !errors.is_empty() {
         errors.sort_by_key(|(place, _)| *place);
@@ -181,6 +195,8 @@ struct Scan<'s> {
     unlabelled: Broken,
     /// The first line with a label.
     labelled: Option<Spot>,
+    /// The fields of the first record without a text.
+    lacking: Vec<String>,
     /// Whether texts are hashed, and whether the hashes are needed afterwards.
     hashes: bool,
     keeps_hashes: bool,
@@ -199,8 +215,13 @@ impl Scan<'_> {
             let number = line.number;
             match line.content {
                 Content::Blank => self.seen.blank_lines += 1,
-                Content::Broken(what) => {
-                    self.broken.add((file, number), || self.source.line(file, number), || what);
+                Content::Broken(wrong) => {
+                    let said = wrong.lacking.and(Fields::of(self.params).text_said());
+                    if let Some(line) = wrong.lacking.filter(|_| self.lacking.is_empty()) {
+                        self.lacking = keys(line);
+                    }
+                    let called = || self.source.line(file, number);
+                    self.broken.add((file, number), called, || wrong.to_string(), said);
                 }
                 Content::Record(record) => self.record((file, number), &record, hash),
             }
@@ -210,8 +231,15 @@ impl Scan<'_> {
     fn record(&mut self, spot: Spot, record: &Record, hash: Option<Hash>) {
         let called = || self.source.line(spot.0, spot.1);
         let mut fate = OWN;
+        self.seen.has |= record.has;
+        if self.source.format == Format::Jsonl && self.seen.keys.is_empty() {
+            self.seen.keys = keys(record.shown);
+        }
         match &record.label {
-            None => self.unlabelled.add(spot, called, || excerpt(record.shown)),
+            None => {
+                let said = Fields::of(self.params).label_said();
+                self.unlabelled.add(spot, called, || excerpt(record.shown), said);
+            }
             Some(label) => {
                 self.labelled.get_or_insert(spot);
                 let number = match mapped(label, self.params) {
@@ -222,8 +250,7 @@ impl Scan<'_> {
                         NO_LABEL
                     }
                     Mapped::Unknown => {
-                        let what = || format!("the label `{}` {NOT_MAPPED}", excerpt(label));
-                        self.broken.add(spot, called, what);
+                        self.broken.add_unmapped(spot, called, label);
                         NO_LABEL
                     }
                 };
@@ -291,9 +318,15 @@ impl Scan<'_> {
                 }
                 _ => String::new(),
             };
-            let unlabelled = std::mem::take(&mut self.unlabelled);
+            let mut unlabelled = std::mem::take(&mut self.unlabelled);
+            if self.labelled.is_none() && !self.seen.keys.is_empty() {
+                unlabelled.lacks(label, self.seen.keys.clone());
+            }
             self.broken
                 .merge(unlabelled.explain(|found| format!("expected a \"{label}\"{why}, found: {found}")));
+        }
+        if self.seen.fates.is_empty() && !self.lacking.is_empty() {
+            self.broken.lacks(&self.params.text, std::mem::take(&mut self.lacking));
         }
         if !self.broken.is_empty() {
             return Err(SourceError::Broken(self.broken));

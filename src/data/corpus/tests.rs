@@ -417,3 +417,99 @@ proptest! {
         }
     }
 }
+
+/// The field, message and help of each finding of an error.
+fn told(error: &CorpusError) -> Vec<(String, String, String)> {
+    let of = |finding: Finding| (finding.field.join("."), finding.message, finding.help.unwrap_or_default());
+    error.findings().into_iter().map(of).collect()
+}
+
+#[test]
+fn what_is_wrong_is_told_at_the_field_that_says_it() {
+    let objects = "{\"text\": \"a\", \"label\": \"x\"}\n{\"text\": \"b\", \"label\": \"y\"}\n";
+    let case = |change: &dyn Fn(&mut Tokenize)| {
+        let mut case = Case::new(&[("train", Format::Jsonl, objects)]);
+        change(&mut case.params);
+        told(&case.build().expect_err("broken"))
+    };
+    let map = |pairs: &[&str]| {
+        pairs.iter().map(|label| ((*label).to_owned(), Some("z".to_owned()))).collect::<BTreeMap<_, _>>()
+    };
+    for (change, field, message, help) in [
+        (
+            &(|params: &mut Tokenize| params.label = Some("lable".into())) as &dyn Fn(&mut Tokenize),
+            "label",
+            "data/train:1: expected a \"lable\", found",
+            "did you mean `label`?",
+        ),
+        (
+            &|params| params.label = Some("topic".into()),
+            "label",
+            "data/train:2: expected a \"topic\", found",
+            "the first record has `label`, `text`",
+        ),
+        (
+            &|params| params.text = "txt".into(),
+            "text",
+            "data/train:1: expected a JSON object with a string \"txt\"",
+            "did you mean `text`?",
+        ),
+        (
+            &|params| params.label_map = map(&["x"]),
+            "label_map",
+            "data/train:2: the label `y` is not in `label_map`",
+            "give `y` a line of `label_map`; `'*'` stands for every label that is not named",
+        ),
+        (
+            &|params| {
+                params.text = "titel".into();
+                params.more_text = vec!["text".into()];
+            },
+            "text",
+            "no record of `data/train` has a field `titel`; the first has `label`, `text`",
+            "one that some records lack is left out there",
+        ),
+    ] {
+        let found = case(change);
+        let [(at, what, way_out)] = found.as_slice() else { panic!("one fault: {found:?}") };
+        assert_eq!(at, field, "{what}");
+        assert!(what.contains(message) && way_out.contains(help), "{what}\n{way_out}");
+    }
+}
+
+#[test]
+fn what_the_pipeline_does_not_say_is_told_at_the_split() {
+    for (lines, help) in [
+        ("{\"txt\": \"a\"}\n", "did you mean `txt`?"),
+        ("{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\"}\n", "`text` and `label` name the fields"),
+    ] {
+        let error = Case::new(&[("train", Format::Jsonl, lines)]).build().expect_err("broken");
+        let found = told(&error);
+        assert_eq!(found[0].0, "splits.train", "{found:?}");
+        assert!(found[0].2.contains(help), "{found:?}");
+    }
+    let mut table = Case::new(&[("train", Format::Csv, "text,lbl\na,x\n")]);
+    table.params.label = Some("label".into());
+    assert_eq!(told(&table.build().expect_err("no column"))[0].0, "label");
+    table.params.label = None;
+    table.params.text = "title".into();
+    assert_eq!(told(&table.build().expect_err("no column"))[0].0, "text");
+}
+
+#[test]
+fn a_field_of_several_may_lack_in_some_records_and_in_some_splits() {
+    let some = "{\"title\": \"a\", \"text\": \"b\"}\n{\"text\": \"c\"}\n";
+    let mut case =
+        Case::new(&[("train", Format::Jsonl, some), ("test", Format::Jsonl, "{\"text\": \"d\"}\n")]);
+    case.params.text = "title".into();
+    case.params.more_text = vec!["text".into()];
+    case.build().expect("a title somewhere");
+}
+
+#[test]
+fn parts_that_leave_nothing_are_told_at_the_largest() {
+    let mut case = Case::new(&[("train", Format::Lines, "a\nb\nc\n")]);
+    case.params.parts =
+        [("dev", 1), ("test", 2)].map(|(split, count)| (split.to_owned(), Part::Count(count))).into();
+    assert_eq!(told(&case.build().expect_err("nothing left"))[0].0, "splits.test");
+}

@@ -1,7 +1,12 @@
 //! What is wrong with sources, in the words the user sees.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use crate::diag::{Code, nearest};
 
+/// How many labels that `label_map` lacks are kept: a column of free text has one for each record.
+const COUNTED: usize = 1000;
 /// How many broken lines are shown.
 const SHOWN: usize = 10;
 /// How much of a broken line is shown, in characters.
@@ -30,6 +35,16 @@ pub enum SourceError {
         split: String,
         /// Its files, and what became of what is in them.
         why: String,
+    },
+    /// A field of several that are joined, which is nowhere.
+    #[error("no record of {files} has a field `{field}`; the first has {}", named(.keys))]
+    NoField {
+        /// The files, as a message has them.
+        files: String,
+        /// The field.
+        field: String,
+        /// The fields of the first record.
+        keys: Vec<String>,
     },
     /// A file that cannot be read.
     #[error("cannot read {file}: {why}")]
@@ -83,6 +98,8 @@ pub enum Fault {
         column: String,
         /// Those that are there.
         columns: Vec<String>,
+        /// The field of the pipeline that names the column, if one does.
+        said: Option<&'static str>,
     },
     /// A column that is there twice.
     #[error("has more than one column `{column}`")]
@@ -108,7 +125,9 @@ impl SourceError {
     /// What kind of fault it is.
     pub fn code(&self) -> Code {
         match self {
-            Self::Broken(_) | Self::Fault { .. } | Self::Unpack { .. } => Code::BrokenTexts,
+            Self::Broken(_) | Self::Fault { .. } | Self::NoField { .. } | Self::Unpack { .. } => {
+                Code::BrokenTexts
+            }
             Self::Empty { .. } => Code::EmptySplit,
             Self::Read { .. } => Code::UnreadableFile,
             Self::Changed { .. } => Code::ChangedFile,
@@ -116,18 +135,24 @@ impl SourceError {
         }
     }
 
+    /// The field of the pipeline that it is about, where it is one that the pipeline says.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Broken(broken) => broken.field(),
+            Self::Fault { fault: Fault::NoColumn { said, .. }, .. } => *said,
+            Self::NoField { .. } => Some("text"),
+            _ => None,
+        }
+    }
+
     /// The way out, where one is known.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Broken(broken) if broken.lines.iter().all(|(_, _, what)| what.contains(NOT_MAPPED)) => {
-                Some(
-                    "give each label a line of `label_map`; `\"*\"` stands for every label that is not named"
-                        .to_owned(),
-                )
-            }
-            Self::Broken(_) => {
-                Some("`text` and `label` name the fields; a file of plain lines ends in `.txt`".to_owned())
-            }
+            Self::Broken(broken) => Some(broken.help()),
+            Self::NoField { field, keys, .. } => Some(match near(field, keys) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`text` names the fields; one that some records lack is left out there".to_owned(),
+            }),
             Self::Fault { file, fault: Fault::Parquet(_) } if is_packed(file) => {
                 Some("unpack it: Parquet packs its columns itself".to_owned())
             }
@@ -147,16 +172,11 @@ fn is_packed(name: &str) -> bool {
 impl Fault {
     fn help(&self) -> Option<String> {
         match self {
-            Self::NoColumn { column, columns } => {
-                let loose = |name: &str| name.trim().to_lowercase() == column.trim().to_lowercase();
-                let near = columns.iter().map(String::as_str).find(|name| loose(name));
-                let near = near.or_else(|| nearest(column, columns.iter().map(String::as_str)));
-                Some(match near {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => "`text` and `label` name the columns; the first row of a table holds their names"
-                        .to_owned(),
-                })
-            }
+            Self::NoColumn { column, columns, .. } => Some(match near(column, columns) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`text` and `label` name the columns; the first row of a table holds their names"
+                    .to_owned(),
+            }),
             Self::Columns { .. } => Some("give each column a name of its own".to_owned()),
             Self::Unclosed { .. } => {
                 Some("if a quote means nothing in this file, say `quotes: false`".to_owned())
@@ -170,8 +190,40 @@ impl Fault {
     }
 }
 
-/// What is wrong with a label that is to become another, and is not told which.
-pub(in crate::data) const NOT_MAPPED: &str = "is not in `label_map`";
+/// The name that is likely meant by another.
+fn near<'n>(wanted: &str, names: &'n [String]) -> Option<&'n str> {
+    let names = || names.iter().map(String::as_str).filter(|name| *name != wanted);
+    let loose = |name: &str| name.trim().to_lowercase() == wanted.trim().to_lowercase();
+    names().find(|name| loose(name)).or_else(|| nearest(wanted, names()))
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong<'b> {
+    what: String,
+    /// The line, if it is a record that lacks the text's field.
+    pub lacking: Option<&'b str>,
+}
+
+impl<'b> Wrong<'b> {
+    /// The same of a record that lacks the text's field.
+    #[must_use]
+    pub(super) fn lacking(self, line: &'b str) -> Self {
+        Self { lacking: Some(line), ..self }
+    }
+}
+
+impl From<String> for Wrong<'_> {
+    fn from(what: String) -> Self {
+        Self { what, lacking: None }
+    }
+}
+
+impl fmt::Display for Wrong<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
 
 /// Lines that are broken: the first of them, and how many there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
@@ -179,21 +231,44 @@ pub(in crate::data) const NOT_MAPPED: &str = "is not in `label_map`";
 pub struct Broken {
     lines: Vec<((usize, u64), String, String)>,
     count: u64,
+    /// The fields of the pipeline that they are about; none of a line that is wrong whatever the pipeline says.
+    fields: BTreeSet<Option<&'static str>>,
+    /// The labels that `label_map` lacks.
+    unmapped: BTreeSet<String>,
+    /// A field that no record has, and those that the first has.
+    lacks: Option<(String, Vec<String>)>,
 }
 
 impl Broken {
-    /// Adds a line: its file's place among the source's and its number, what to call it, and what is wrong
-    /// with it. The latter two are asked for only where they will be shown.
+    /// Adds a line: its file's place among the source's and its number, what to call it, what is wrong with it, and
+    /// the field of the pipeline that it is about. What to call it and what is wrong are asked for only where they
+    /// will be shown.
     pub fn add(
         &mut self,
         spot: (usize, u64),
         called: impl FnOnce() -> String,
         what: impl FnOnce() -> String,
+        field: Option<&'static str>,
     ) {
         self.count += 1;
+        self.fields.insert(field);
         if self.lines.len() < SHOWN {
             self.lines.push((spot, called(), what()));
         }
+    }
+
+    /// Adds a line whose label `label_map` lacks.
+    pub fn add_unmapped(&mut self, spot: (usize, u64), called: impl FnOnce() -> String, label: &str) {
+        let label = excerpt(label);
+        self.add(spot, called, || format!("the label `{label}` is not in `label_map`"), Some("label_map"));
+        if self.unmapped.len() < COUNTED {
+            self.unmapped.insert(label);
+        }
+    }
+
+    /// That no record has `field`; the first has `keys`.
+    pub fn lacks(&mut self, field: &str, keys: Vec<String>) {
+        self.lacks.get_or_insert((field.to_owned(), keys));
     }
 
     /// The same lines with what is wrong with them in other words.
@@ -211,11 +286,36 @@ impl Broken {
         self.lines.sort_by_key(|(place, ..)| *place);
         self.lines.truncate(SHOWN);
         self.count += more.count;
+        self.fields.extend(more.fields);
+        self.unmapped.extend(more.unmapped);
+        self.lacks = self.lacks.take().or(more.lacks);
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// The field of the pipeline that all of them are about.
+    fn field(&self) -> Option<&'static str> {
+        self.fields.first().copied().flatten().filter(|_| self.fields.len() == 1)
+    }
+
+    fn help(&self) -> String {
+        if self.field() == Some("label_map") {
+            let unmapped: Vec<String> = self.unmapped.iter().cloned().collect();
+            return format!(
+                "give {} a line of `label_map`; `'*'` stands for every label that is not named",
+                named(&unmapped)
+            );
+        }
+        match self.lacks.as_ref().filter(|(field, keys)| self.fields.len() == 1 && !keys.contains(field)) {
+            Some((field, keys)) => match near(field, keys) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("`text` and `label` name the fields; the first record has {}", named(keys)),
+            },
+            None => "`text` and `label` name the fields; a file of plain lines ends in `.txt`".to_owned(),
+        }
     }
 
     fn text(&self) -> String {

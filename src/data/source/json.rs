@@ -6,10 +6,10 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::broken::excerpt;
-use super::{Fields, Record};
+use super::{Fields, Record, Wrong, bit};
 
 /// The record of a line, or what is wrong with it.
-pub(super) fn record<'b>(line: &'b str, fields: Fields) -> Result<Record<'b>, String> {
+pub(super) fn record<'b>(line: &'b str, fields: Fields) -> Result<Record<'b>, Wrong<'b>> {
     let expected = || match fields.texts().nth(1) {
         None => format!("expected a JSON object with a string {}", fields.named()),
         Some(_) => format!("expected a JSON object with a string in {}", fields.named()),
@@ -26,6 +26,12 @@ pub(super) fn record<'b>(line: &'b str, fields: Fields) -> Result<Record<'b>, St
 
     let mut parts = vec![];
     let several = found.len() > 1;
+    let has = found
+        .iter()
+        .enumerate()
+        .filter(|(_, value)| value.is_some())
+        .map(|(place, _)| bit(place))
+        .fold(0, |has, bit| has | bit);
     for value in found {
         parts.push(match value {
             Some(Value::String(text)) => Some(text),
@@ -33,12 +39,13 @@ pub(super) fn record<'b>(line: &'b str, fields: Fields) -> Result<Record<'b>, St
             Some(Value::Null) if several => None,
             None => None,
             Some(other) => {
-                return Err(format!("{}, found {} there: {}", expected(), other.kind(), excerpt(line)));
+                let wrong = format!("{}, found {} there: {}", expected(), other.kind(), excerpt(line));
+                return Err(wrong.into());
             }
         });
     }
     let Some(text) = fields.join(parts.into_iter()) else {
-        return Err(format!("{}, found: {}", expected(), excerpt(line)));
+        return Err(Wrong::from(format!("{}, found: {}", expected(), excerpt(line))).lacking(line));
     };
     let label = match label {
         Some(Value::String(label)) => Some(label),
@@ -52,10 +59,29 @@ pub(super) fn record<'b>(line: &'b str, fields: Fields) -> Result<Record<'b>, St
                 fields.label,
                 other.kind(),
                 excerpt(line)
-            ));
+            )
+            .into());
         }
     };
-    Ok(Record { text, label, shown: line })
+    Ok(Record { text, label, shown: line, has })
+}
+
+/// The names of a record's fields, with those of objects in it as `a.b`.
+pub(in crate::data) fn keys(line: &str) -> Vec<String> {
+    fn add(object: &serde_json::Map<String, serde_json::Value>, before: &str, names: &mut Vec<String>) {
+        for (name, value) in object {
+            let name = format!("{before}{name}");
+            match value.as_object() {
+                Some(inner) if !inner.is_empty() => add(inner, &format!("{name}."), names),
+                _ => names.push(name),
+            }
+        }
+    }
+    let mut names = vec![];
+    if let Ok(serde_json::Value::Object(object)) = serde_json::from_str(line) {
+        add(&object, "", &mut names);
+    }
+    names
 }
 
 /// What a field holds, as far as it matters here.

@@ -87,16 +87,21 @@ pub(super) fn records<'b>(bytes: &'b [u8], first: u64, format: Format, fields: F
 fn content<'b>(line: &'b [u8], format: Format, fields: Fields) -> Content<'b> {
     let line = match std::str::from_utf8(line) {
         Ok(line) => line,
-        Err(error) => return Content::Broken(not_utf8(line, error.valid_up_to())),
+        Err(error) => return Content::Broken(not_utf8(line, error.valid_up_to()).into()),
     };
     if line.trim().is_empty() {
         return Content::Blank;
     }
     if format == Format::Lines {
-        return Content::Record(Record { text: Cow::Borrowed(line), label: None, shown: line });
+        return Content::Record(Record {
+            text: Cow::Borrowed(line),
+            label: None,
+            shown: line,
+            has: u64::MAX,
+        });
     }
     match json::record(line, fields) {
         Ok(record) => Content::Record(record),
-        Err(what) => Content::Broken(what),
+        Err(wrong) => Content::Broken(wrong),
     }
 }

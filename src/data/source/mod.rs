@@ -19,12 +19,15 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use rayon::ThreadPool;
 
-pub use broken::{Broken, Fault, SourceError};
-pub(super) use broken::{NOT_MAPPED, excerpt};
+pub(super) use broken::excerpt;
+pub use broken::{Broken, Fault, SourceError, Wrong};
+pub(super) use json::keys;
 
 use crate::action::{Format, InputFile, Tokenize};
 use bytes::Packed;
 
+/// The text's field where none is named.
+const TEXT: &str = "text";
 /// The label's field where none is named.
 const LABEL: &str = "label";
 /// Bytes of a block: enough to keep a pool busy, little beside what tokenising needs.
@@ -73,6 +76,21 @@ impl<'a> Fields<'a> {
         self.label
     }
 
+    /// The field of the pipeline that names the text's fields, if it does.
+    pub fn text_said(&self) -> Option<&'static str> {
+        (self.text != TEXT || !self.more_text.is_empty()).then_some("text")
+    }
+
+    /// The field of the pipeline that names the label's, if it does.
+    pub fn label_said(&self) -> Option<&'static str> {
+        self.label_is_named.then_some("label")
+    }
+
+    /// The first of the text's fields that none of the records has that have `has` together.
+    pub fn lacking(&self, has: u64) -> Option<&'a str> {
+        self.texts().enumerate().find(|(place, _)| has & bit(*place) == 0).map(|(_, name)| name)
+    }
+
     /// The text's fields, in their order.
     fn texts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         std::iter::once(self.text).chain(self.more_text.iter().map(String::as_str))
@@ -98,6 +116,11 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A field's bit in [`Record::has`].
+fn bit(place: usize) -> u64 {
+    1 << place.min(63)
+}
+
 /// Takes a block's lines, with the place of their file among the source's.
 pub type Take<'t, E> = &'t mut dyn FnMut(usize, Vec<Line>) -> Result<(), E>;
 
@@ -118,7 +141,7 @@ pub enum Content<'b> {
     /// A text.
     Record(Record<'b>),
     /// Something else than the format says: what is wrong with it.
-    Broken(String),
+    Broken(Wrong<'b>),
 }
 
 /// A text and its label.
@@ -130,6 +153,8 @@ pub struct Record<'b> {
     pub label: Option<Cow<'b, str>>,
     /// What to show of the record in messages.
     pub shown: &'b str,
+    /// Which of the text's fields it has, a bit each; of many fields, the last bit is of all the rest.
+    pub has: u64,
 }
 
 /// A piece of a file that can be made records of by itself.
@@ -249,8 +274,9 @@ impl Block {
                             text: Cow::Borrowed(text),
                             label: label.as_deref().map(Cow::Borrowed),
                             shown: text,
+                            has: u64::MAX,
                         }),
-                        Err(what) => Content::Broken(what.clone()),
+                        Err(what) => Content::Broken(what.clone().into()),
                     };
                     Line { number: row.number, content }
                 })

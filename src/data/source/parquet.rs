@@ -67,16 +67,16 @@ fn columns(schema: &Type, fields: Fields) -> Result<Vec<TypePtr>, Stop> {
     let all = schema.get_fields();
     let find = |wanted: &str| all.iter().find(|column| has(column, wanted));
     let mut columns: Vec<TypePtr> = vec![];
-    for (wanted, is_optional) in
-        fields.texts().map(|name| (name, false)).chain([(fields.label, !fields.label_is_named)])
-    {
+    let label = (fields.label, !fields.label_is_named, fields.label_said());
+    let texts = fields.texts().map(|name| (name, false, fields.text_said()));
+    for (wanted, is_optional, said) in texts.chain([label]) {
         match find(wanted) {
             Some(column) if columns.iter().any(|known| Arc::ptr_eq(known, column)) => {}
             Some(column) => columns.push(Arc::clone(column)),
             None if is_optional => {}
             None => {
                 let columns = all.iter().map(|column| column.name().to_owned()).collect();
-                return Err(Stop::Fault(Fault::NoColumn { column: wanted.to_owned(), columns }));
+                return Err(Stop::Fault(Fault::NoColumn { column: wanted.to_owned(), columns, said }));
             }
         }
     }

@@ -139,18 +139,18 @@ impl Columns {
                 None => Ok(found),
             }
         };
-        let missing = |column: &str| {
-            Stop::Fault(Fault::NoColumn { column: column.to_owned(), columns: names.to_vec() })
+        let missing = |column: &str, said| {
+            Stop::Fault(Fault::NoColumn { column: column.to_owned(), columns: names.to_vec(), said })
         };
         let mut texts = vec![];
         for wanted in fields.texts() {
-            texts.push(find(wanted)?.ok_or_else(|| missing(wanted))?);
+            texts.push(find(wanted)?.ok_or_else(|| missing(wanted, fields.text_said()))?);
         }
         let label = find(fields.label)?;
         // A blank beside its name would leave every text without a label, and nobody told.
         let is_like = |name: &String| name.trim() == fields.label;
         if label.is_none() && (fields.label_is_named || names.iter().any(is_like)) {
-            return Err(missing(fields.label));
+            return Err(missing(fields.label, fields.label_said()));
         }
         Ok(Self { texts, label, all: names.len() })
     }
