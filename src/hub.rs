@@ -135,6 +135,23 @@ impl Settings {
             token: set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN")).or_else(token),
         }
     }
+
+    /// Why the endpoint cannot be asked, or would show a password, and the way out.
+    pub fn endpoint_fault(&self) -> Option<(String, &'static str)> {
+        let endpoint = &self.endpoint;
+        let rest = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, rest)| rest);
+        if rest.split(['/', '?', '#']).next().is_some_and(|host| host.contains('@')) {
+            let fault =
+                "a user's name or password in HF_ENDPOINT would end up in logs and messages".to_owned();
+            return Some((
+                fault,
+                "leave out what stands before the `@`; HF_TOKEN is what the hub knows a user by",
+            ));
+        }
+        let is_url = endpoint.starts_with("https://") || endpoint.starts_with("http://");
+        let fault = || format!("HF_ENDPOINT is a URL, not `{endpoint}`");
+        (!is_url).then(|| (fault(), "such as `https://huggingface.co`, where it is not set"))
+    }
 }
 
 /// The hub's cache on disk.
@@ -282,5 +299,21 @@ mod tests {
         assert_eq!(refs.len(), 2, "{refs:?}");
         fs::write(folder.path().join("hub/models--org--name/refs/main"), "half").expect("written");
         assert_eq!(cache.commit(&repo, MAIN), None, "no commit");
+    }
+
+    #[test]
+    fn an_endpoint_is_a_url_and_shows_no_password() {
+        let fault = |endpoint: &str| {
+            let settings = Settings::of(|name| (name == "HF_ENDPOINT").then(|| endpoint.to_owned()));
+            settings.endpoint_fault().map(|(fault, _)| fault)
+        };
+        for endpoint in ["", "https://huggingface.co", "http://127.0.0.1:8000/hub/@me"] {
+            assert_eq!(fault(endpoint), None);
+        }
+        for endpoint in ["https://me:secret@mirror", "me:secret@mirror/hub", "ftp://me:secret@mirror"] {
+            let fault = fault(endpoint).expect(endpoint);
+            assert!(fault.contains("password") && !fault.contains("secret"), "{fault}");
+        }
+        assert!(fault("mirror").expect("no URL").contains("`mirror`"));
     }
 }

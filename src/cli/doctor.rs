@@ -344,16 +344,11 @@ fn hub(
     env: impl Fn(&str) -> Option<String>,
     reach: impl FnOnce() -> Result<Option<Failure>, String>,
 ) -> Vec<Check> {
-    let Settings { endpoint, cache, is_offline, token } = Settings::of(env);
-    let host = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, rest)| rest).split('/').next();
-    if host.is_some_and(|host| host.contains('@')) {
-        let found = "HF_ENDPOINT holds a user's name or password".to_owned();
-        return vec![Check::fail("hub", found, "leave it out: HF_TOKEN holds what the hub knows you by")];
+    let settings = Settings::of(env);
+    if let Some((fault, help)) = settings.endpoint_fault() {
+        return vec![Check::fail("hub", fault, help)];
     }
-    if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
-        let found = format!("HF_ENDPOINT is `{endpoint}`, no URL");
-        return vec![Check::fail("hub", found, "unset it, or write it with `https://`")];
-    }
+    let Settings { endpoint, cache, is_offline, token } = settings;
     let Some(cache) = cache else {
         return vec![Check::warn(
             "hub",
