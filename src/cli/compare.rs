@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::pipeline::{Loaded, Which, store_root};
 use super::{Exit, Fault, out};
 use crate::action::Metric;
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, either, nearest};
 use crate::exec::{NodeStatus, known};
 use crate::plan::NodeId;
 use crate::report::compare::{Library, Made, Pair, Section, compare};
@@ -196,7 +196,7 @@ fn variable(loaded: &Loaded, var: &str, value: &str) -> Result<usize, Fault> {
     let help = |name: &str, known: &[String]| match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => "nothing is swept over: name a stage".to_owned(),
-        None => format!("it is one of `{}`", known.join("`, `")),
+        None => format!("it is one of {}", either(known)),
     };
     let Some(at) = spec.swept.iter().position(|swept| swept == var) else {
         return Err(wrong(

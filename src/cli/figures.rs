@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::out;
 use super::pipeline::Loaded;
+use crate::diag::list;
 use crate::plan::{self, NodeId};
 use crate::report::table::Table;
 use crate::report::{Records, ReportError, draw};
@@ -74,5 +75,5 @@ fn narrowed(report: &Report, loaded: &Loaded) -> Option<String> {
     let leaves_out = plan.points.iter().enumerate().any(|(point, nodes)| {
         shown.iter().any(|of| all.needs(point, &of.stage) && !nodes.contains_key(&of.stage))
     });
-    leaves_out.then(|| format!("the targets `{}` are a part of the sweep", targets.join("`, `")))
+    leaves_out.then(|| format!("the targets {} are a part of the sweep", list(targets)))
 }

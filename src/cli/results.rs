@@ -8,7 +8,7 @@ use super::figures::{self, IfMissing};
 use super::pipeline::{Choice, Loaded, load};
 use super::{Exit, Fault, out};
 use crate::action::Metric;
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, list};
 use crate::exec::{NodeStatus, known};
 use crate::plan::NodeId;
 use crate::report::table::{self, Table};
@@ -132,7 +132,7 @@ pub(super) fn tables(
                 let fault = format!("`{stage}` gave no number `{metric}`");
                 let all = || match given.as_slice() {
                     [] => "its file has no number at all".to_owned(),
-                    given => format!("it gave `{}`", given.join("`, `")),
+                    given => format!("it gave {}", list(given)),
                 };
                 let names: Vec<&str> = given.iter().map(String::as_str).collect();
                 let fault = Diagnostic::error(Code::NotMeasured, fault).meant(&metric, names, all);

@@ -13,7 +13,7 @@ use unicode_width::UnicodeWidthChar as _;
 
 pub use code::{Code, Example, Page};
 pub use json::json;
-pub use nearest::nearest;
+pub use nearest::{MEANT, nearest};
 
 /// A place in a text file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -259,6 +259,29 @@ fn hide_secrets(line: &mut [char]) {
     }
 }
 
+/// How many names a message lists.
+const LISTED: usize = 40;
+
+/// Names as a message lists them: `` `a`, `b` and `c` ``; of many the first, with how many more there are.
+pub fn list(names: &[impl AsRef<str>]) -> String {
+    joined(names, "and")
+}
+
+/// The same of names of which one is meant: `` `a`, `b` or `c` ``.
+pub fn either(names: &[impl AsRef<str>]) -> String {
+    joined(names, "or")
+}
+
+fn joined(names: &[impl AsRef<str>], word: &str) -> String {
+    let all: Vec<String> = names.iter().take(LISTED).map(|name| format!("`{}`", name.as_ref())).collect();
+    match all.as_slice() {
+        [] => "none".to_owned(),
+        _ if names.len() > LISTED => format!("{} {word} {} more", all.join(", "), names.len() - LISTED),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} {word} {last}", most.join(", ")),
+    }
+}
+
 /// Sorts diagnostics by file and place, those without a place last, and drops repeats. Of those at one place, `x2` comes
 /// before `x10`.
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
@@ -375,6 +398,19 @@ error[T0304]: unknown stage `task-txt`
         assert!(text.starts_with('…') && text.ends_with("y\u{FFFD}[31m") && caret.ends_with(" ^"), "{text}");
         // Past the end, as a parser may say it of a cut file.
         assert!(excerpt(&place(9999, 3)).1.ends_with('^'));
+    }
+
+    #[test]
+    fn of_many_names_the_first_are_listed() {
+        let names: Vec<String> = (0..LISTED + 7).map(|name| format!("n{name}")).collect();
+        assert_eq!(list(&names[..0]), "none");
+        assert_eq!(list(&names[..1]), "`n0`");
+        assert_eq!(
+            (list(&names[..3]), either(&names[..3])),
+            ("`n0`, `n1` and `n2`".into(), "`n0`, `n1` or `n2`".into())
+        );
+        assert!(list(&names[..LISTED]).ends_with(", `n38` and `n39`"));
+        assert!(list(&names).ends_with(", `n39` and 7 more"));
     }
 
     #[test]

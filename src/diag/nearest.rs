@@ -38,6 +38,9 @@ const ELSEWHERE: [(&str, &str); 34] = [
     ("wd", "weight_decay"),
 ];
 
+/// How many stages are looked at for the one that is meant by a wrong name: loops make thousands.
+pub const MEANT: usize = 1000;
+
 /// The candidate that is likely meant by `name`: what other programs call so, or the nearest in spelling, if one is near
 /// enough.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

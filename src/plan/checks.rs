@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::made;
 use super::outline::{Outline, names, outline};
 use crate::action::{Objective, Pin, Tokenize};
-use crate::diag::{Code, Diagnostic, without_query};
+use crate::diag::{Code, Diagnostic, either, without_query};
 use crate::digest::Digest;
 use crate::hub;
 use crate::spec::{At, Block, ModelSource, Point, Ref, Source, Spec, SplitFile, SplitSource};
@@ -119,7 +119,7 @@ pub fn check_encoders(
 fn of_unknown_type(facts: &EncoderFacts, folder: &Source) -> Option<Diagnostic> {
     let kind = facts.model_type.as_deref().filter(|kind| !MODEL_TYPES.contains(kind))?;
     let fault = format!("`{}` is a model of type `{kind}`, which is not supported", folder.name);
-    let all = format!("supported are encoders of type `{}`", MODEL_TYPES.join("`, `"));
+    let all = format!("supported are encoders of type {}", either(&MODEL_TYPES));
     Some(Diagnostic::error(Code::UnsupportedEncoder, fault).help(all))
 }
 

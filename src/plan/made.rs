@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::outline::encoder_files;
 use crate::action::roles;
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, list};
 use crate::spec::{Block, Made, ModelSource, Point, SplitFile, SplitSource};
 
 const TEST: &str = "test";
@@ -85,7 +85,7 @@ pub(super) fn fault(made: &Made, maker: &Block) -> Option<Diagnostic> {
     Some(fault.meant(&made.file, outputs.iter().map(String::as_str), || {
         let declared = "; what a command makes is declared under its `outputs`";
         let declared = if matches!(maker, Block::Command(_)) { declared } else { "" };
-        format!("it makes `{}`{declared}", outputs.join("`, `"))
+        format!("it makes {}{declared}", list(&outputs))
     }))
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::shown::check_report;
 use super::{made, targets};
 use crate::action;
-use crate::diag::{AT_POINT, Code, Diagnostic};
+use crate::diag::{AT_POINT, Code, Diagnostic, MEANT, either, list};
 use crate::hub::Ask;
 use crate::spec::{
     At, Block, HubSource, ModelSource, Point, Ref, Source, Spec, SplitFile, SplitSource, names_many,
@@ -120,8 +120,9 @@ pub fn outline<'a>(spec: &'a Spec, targets: &[String], diagnostics: &mut Vec<Dia
     // A stage that no target needs may name a stage that is not there (its name is built from variables
     // of other points); only one that never can is a fault.
     let mut unneeded: BTreeMap<String, (usize, Diagnostic)> = BTreeMap::new();
+    let mut unknown = Unknown { spec, stages: &known, known: BTreeMap::new() };
     for (index, point) in spec.points.iter().enumerate() {
-        let mut walk = Walk::new(spec, index, point);
+        let mut walk = Walk::new(&mut unknown, index, point);
         for root in roots(point, is_chosen.then_some(&targets)) {
             walk.visit(root);
         }
@@ -271,11 +272,6 @@ pub(super) fn encoder_files(action: &action::Encoder) -> &'static [&'static str]
     if action.random { &[CONFIG, TOKENIZER] } else { &[CONFIG, TOKENIZER, WEIGHTS] }
 }
 
-pub(super) fn with_nearest(fault: Diagnostic, name: &str, known: &BTreeSet<&str>) -> Diagnostic {
-    let all = || format!("the stages are `{}`", known.iter().copied().collect::<Vec<_>>().join("`, `"));
-    fault.meant(name, known.iter().copied(), all)
-}
-
 /// One stage is wanted, and `name` is none. Nothing where it may be one that could not be read, unless it is much like
 /// one that is there.
 pub(super) fn unknown(spec: &Spec, name: &str, known: &BTreeSet<&str>) -> Option<Diagnostic> {
@@ -283,7 +279,8 @@ pub(super) fn unknown(spec: &Spec, name: &str, known: &BTreeSet<&str>) -> Option
         return Some(names_many(name, stages));
     }
     let fault = Diagnostic::error(Code::UnknownStage, format!("unknown stage `{name}`"));
-    let fault = with_nearest(fault, name, known);
+    let all = || format!("the stages are {}", list(&known.iter().collect::<Vec<_>>()));
+    let fault = fault.meant(name, known.iter().take(MEANT).copied(), all);
     (fault.near.is_some() || !spec.may_have(name)).then_some(fault)
 }
 
@@ -317,9 +314,25 @@ fn roots(point: &Point, targets: Option<&Vec<String>>) -> Vec<usize> {
     if free.is_empty() { all().collect() } else { free }
 }
 
-/// Walks a point's stages, each after those it names. Stages go by their places.
-struct Walk<'a> {
+/// What is wrong with names of stages that are not there; at every point the same.
+struct Unknown<'a, 'k> {
     spec: &'a Spec,
+    /// The names that are there.
+    stages: &'k BTreeSet<&'a str>,
+    known: BTreeMap<&'a str, Option<Diagnostic>>,
+}
+
+impl<'a> Unknown<'a, '_> {
+    fn fault(&mut self, name: &'a str) -> Option<Diagnostic> {
+        let Self { spec, stages, known } = self;
+        known.entry(name).or_insert_with(|| unknown(spec, name, stages)).clone()
+    }
+}
+
+/// Walks a point's stages, each after those it names. Stages go by their places.
+struct Walk<'a, 'k, 'u> {
+    spec: &'a Spec,
+    unknown: &'u mut Unknown<'a, 'k>,
     index: usize,
     point: &'a Point,
     state: Vec<Visit>,
@@ -336,10 +349,11 @@ enum Visit {
     Done,
 }
 
-impl<'a> Walk<'a> {
-    fn new(spec: &'a Spec, index: usize, point: &'a Point) -> Self {
+impl<'a, 'k, 'u> Walk<'a, 'k, 'u> {
+    fn new(unknown: &'u mut Unknown<'a, 'k>, index: usize, point: &'a Point) -> Self {
         let state = vec![Visit::New; point.stages.len()];
-        Self { spec, index, point, state, path: vec![], order: vec![], faults: vec![] }
+        let spec = unknown.spec;
+        Self { spec, unknown, index, point, state, path: vec![], order: vec![], faults: vec![] }
     }
 
     /// Depth first, with a stack of its own: a chain of stages may be as long as the file.
@@ -379,8 +393,7 @@ impl<'a> Walk<'a> {
     fn look_up(&mut self, from: usize, reference: &'a Ref, wanted: Wanted) -> Option<usize> {
         let stages = &self.point.stages;
         let Some(position) = stages.position(&reference.stage) else {
-            let known = stages.keys().map(String::as_str).collect();
-            if let Some(fault) = unknown(self.spec, &reference.stage, &known) {
+            if let Some(fault) = self.unknown.fault(&reference.stage) {
                 self.fault(reference, fault);
             }
             return None;
@@ -405,7 +418,7 @@ impl<'a> Walk<'a> {
                 }
                 ([], _) => format!("add {} and name it here", wanted.text()),
                 ([one], _) => format!("did you mean `{one}`?"),
-                (several, _) => format!("it may be `{}`", several.join("` or `")),
+                (several, _) => format!("it may be {}", either(several)),
             });
             self.fault(reference, fault);
             return None;
@@ -453,7 +466,7 @@ impl<'a> Walk<'a> {
                     .note(why)
                     .help(match found.as_slice() {
                         [one] => format!("its one split is `{one}`"),
-                        several => format!("its splits are `{}`", several.join("` and `")),
+                        several => format!("its splits are {}", list(several)),
                     });
             let reference = Ref { stage: data.stage.clone(), at: at.clone() };
             self.fault(&reference, fault);
@@ -529,10 +542,10 @@ impl<'a> Walk<'a> {
         let fault = Diagnostic::error(
             Code::OtherObjectives,
             format!(
-                "`{}` learned the weights of `{}`, and this stage trains on `{}`",
+                "`{}` learned the weights of {}, and this stage trains on {}",
                 from.stage,
-                there.join("`, `"),
-                here.join("`, `")
+                list(&there),
+                list(&here)
             ),
         )
         .help("name the same `end_task` and the same `auxiliary` objectives in the same order");

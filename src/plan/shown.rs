@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::outline::{Wanted, a_stage, unknown};
 use crate::action::Metric;
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, either};
 use crate::spec::{Block, Report, Score, Shows, Spec};
 
 /// Checks that the stages a report names are there at every sweep point, and hold what it shows.
@@ -43,7 +43,7 @@ pub(super) fn check_report(
                         match Metric::ALL.into_iter().find(|known| known.name() == metric) {
                             None => {
                                 Diagnostic::error(Code::UnknownMetric, format!("unknown metric `{metric}`"))
-                                    .meant(metric, names, || format!("it is one of `{}`", names.join("`, `")))
+                                    .meant(metric, names, || format!("it is one of {}", either(&names)))
                             }
                             Some(known) if !action.metrics.contains(&known) => Diagnostic::error(
                                 Code::NotMeasured,

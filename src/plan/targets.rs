@@ -40,10 +40,11 @@ pub(super) fn stages(
 /// The stages among `known` that a word names.
 fn named<'a>(word: &str, loops: &Loops, known: impl Iterator<Item = &'a str>) -> Vec<String> {
     let pattern = is_pattern(word).then(|| Pattern::new(word).ok()).flatten();
-    let in_loop = loops.get(word);
+    let in_loop: Option<BTreeSet<&str>> =
+        loops.get(word).map(|stages| stages.iter().map(String::as_str).collect());
     let means = |stage: &str| {
         stage == word
-            || in_loop.is_some_and(|stages| stages.iter().any(|of| of == stage))
+            || in_loop.as_ref().is_some_and(|stages| stages.contains(stage))
             || pattern.as_ref().is_some_and(|pattern| pattern.matches(stage))
     };
     known.filter(|stage| means(stage)).map(str::to_owned).collect()

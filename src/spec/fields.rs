@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::vars::{self, Vars};
 use super::yaml::{At, Node};
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, either, list, nearest};
 
 /// Faults found so far, each with the path to what it is about.
 pub(super) type Faults = Vec<(At, Diagnostic)>;
@@ -230,7 +230,7 @@ impl<'a> Fields<'a> {
         let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let code = if name == "metric" { Code::UnknownMetric } else { Code::UnknownWord };
         let fault = Diagnostic::error(code, format!("unknown {name} `{text}`"));
-        let fault = fault.meant(text, all.iter().copied(), || format!("it is one of {}", list(&all)));
+        let fault = fault.meant(text, all.iter().copied(), || format!("it is one of {}", either(&all)));
         self.faults.push((at, fault));
         None
     }
@@ -320,17 +320,5 @@ pub(super) fn whole(node: &Node) -> Option<u64> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, in range")]
         Node::Float(float) if float.fract() == 0.0 && (0.0..9e15).contains(float) => Some(*float as u64),
         _ => None,
-    }
-}
-
-/// `` `a`, `b` and `c` ``
-pub(super) fn list(names: &[&str]) -> String {
-    match names {
-        [] => "none".to_owned(),
-        [one] => format!("`{one}`"),
-        [most @ .., last] => {
-            let most: Vec<String> = most.iter().map(|name| format!("`{name}`")).collect();
-            format!("{} and `{last}`", most.join(", "))
-        }
     }
 }

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use crate::diag::{Code, Diagnostic};
-use crate::spec::fields::list;
+use crate::diag::{Code, Diagnostic, list};
 
 /// The most files that a pattern may match.
 const MOST: usize = 10_000;

@@ -8,12 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::fields::list;
 use super::origin::{FileId, Origins};
 use super::profile::Layer;
 use super::read::{FORMAT, wrong_format};
 use super::yaml::{At, Node, Text, items, slot};
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, list, nearest};
 
 /// The most files that a pipeline is made of, and how deep they may include each other: more than anyone
 /// can follow.

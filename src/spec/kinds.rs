@@ -2,19 +2,21 @@
 
 mod tokenize;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::command::OnPath;
 use super::digests::Pins;
-use super::fields::{self, Faults, Fields, Range, list};
+use super::fields::{self, Faults, Fields, Range};
 use super::globs::Globs;
 use super::loops::Loops;
 use super::origin::Origins;
+use super::read::MOST_STAGES;
 use super::vars::Vars;
 use super::yaml::{At, Node};
 use super::{Block, ModelSource, Ref, Source, command, splits, training};
 use crate::action::{self, Encoder, Metric};
-use crate::diag::{Code, Diagnostic, without_query};
+use crate::diag::{Code, Diagnostic, list, without_query};
 use crate::hub;
 
 const KINDS: [&str; 8] =
@@ -33,6 +35,8 @@ pub(super) struct Context<'a> {
     pub(super) on_path: &'a OnPath,
     /// The stages that a loop's name stands for in a list.
     pub(super) loops: &'a Loops,
+    /// How many stages of loops have been named by lists.
+    pub(super) looped: Cell<usize>,
     /// The names of all stages.
     pub(super) stages: &'a BTreeSet<&'a str>,
 }
@@ -274,10 +278,21 @@ pub(super) fn required_ref(fields: &mut Fields, name: &'static str, what: &str) 
 
 /// The stages that a list names; a loop's name stands for all of its stages.
 pub(super) fn refs(fields: &mut Fields, name: &'static str, context: &Context) -> Vec<Ref> {
-    let named = fields.texts(name).unwrap_or_default().into_iter();
-    let all = named.flat_map(|(stage, at)| match context.loops.get(&stage) {
-        Some(stages) => stages.iter().map(|stage| Ref { stage: stage.clone(), at: at.clone() }).collect(),
-        None => vec![Ref { stage, at }],
-    });
-    all.collect()
+    let mut all = vec![];
+    for (stage, at) in fields.texts(name).unwrap_or_default() {
+        let Some(stages) = context.loops.get(&stage) else {
+            all.push(Ref { stage, at });
+            continue;
+        };
+        let count = context.looped.get() + stages.len();
+        if count > MOST_STAGES {
+            let fault = format!("loops that are named in lists come to more than {MOST_STAGES} stages");
+            let fault = Diagnostic::error(Code::TooManyPoints, fault).help("name loops of fewer stages");
+            fields.fault(at, fault);
+            continue;
+        }
+        context.looped.set(count);
+        all.extend(stages.iter().map(|stage| Ref { stage: stage.clone(), at: at.clone() }));
+    }
+    all
 }

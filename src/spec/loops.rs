@@ -7,12 +7,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::fields::{Faults, list};
+use super::fields::Faults;
 use super::sweep::{self, Setting};
 use super::values::Constants;
 use super::vars;
 use super::yaml::{At, Node};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, list};
 
 /// A stage's text: its name, the block of its kind, and where that stands.
 #[derive(Clone, Debug, PartialEq)]

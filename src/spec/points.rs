@@ -211,7 +211,7 @@ impl<'a> Values<'a> {
             .partition(|(_, node)| mentions.swept(node).is_empty());
         let mut vars = Vars::new();
         // What is wrong is told at the first point, where all names are known that may have been meant.
-        vars::extend(&mut vars, fixed.clone(), &mut vec![]);
+        vars::extend(&mut vars, &fixed, &mut vec![]);
         let failing = fixed.into_iter().filter(|(name, _)| !vars.contains_key(*name)).collect();
         let swept = sweep.swept.iter().map(|name| (name.as_str(), None));
         let moving = others.into_iter().map(|(name, node)| (name, Some(node))).chain(swept).collect();
@@ -226,9 +226,9 @@ impl<'a> Values<'a> {
         let moving = self.moving.iter().enumerate().filter_map(|(index, (name, node))| {
             Some((*name, node.or_else(|| point.get(index - first_swept))?))
         });
-        let raw = moving.chain(std::mem::take(&mut self.failing)).collect();
+        let raw: Vec<(&str, &Node)> = moving.chain(std::mem::take(&mut self.failing)).collect();
         let mut own_faults = vec![];
-        vars::extend(&mut self.vars, raw, &mut own_faults);
+        vars::extend(&mut self.vars, &raw, &mut own_faults);
         report(own_faults, faults);
     }
 }

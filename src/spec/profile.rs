@@ -3,11 +3,10 @@
 //! A profile says variables, fields of stages, and what to sweep over. It changes what is there and adds
 //! nothing: a name that the pipeline does not have is a fault, whether the profile is asked for or not.
 
-use super::fields::list;
 use super::origin::{FileId, Origins};
 use super::sweep;
 use super::yaml::{At, Node, slot};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, list};
 
 /// What one file says of a profile.
 #[derive(Clone, Debug)]

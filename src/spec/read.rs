@@ -1,6 +1,7 @@
 //! From a pipeline's text to its spec: what is laid over it, its sweep, its loops, its stages at each point.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -17,7 +18,7 @@ use crate::diag::{Code, Diagnostic, Severity};
 /// The version of the pipeline language.
 pub(super) const FORMAT: i64 = 1;
 /// The most stages, counted at each point of the sweep: plans of so many take seconds and a gigabyte.
-const MOST_STAGES: usize = 200_000;
+pub(super) const MOST_STAGES: usize = 200_000;
 
 /// What the command line and the profiles changed.
 struct Changed {
@@ -224,6 +225,7 @@ impl Spec {
             globs: &globs::Globs::default(),
             on_path: &command::OnPath::default(),
             loops: &self.loops,
+            looped: Cell::new(0),
             stages: &drafts.iter().map(|draft| draft.name.as_str()).collect(),
         };
         self.points = points::read(

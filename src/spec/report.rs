@@ -7,9 +7,8 @@ mod read;
 
 pub(super) use read::{Context, drafts};
 
-use super::fields::list;
 use super::{Ref, Source, Spec};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, list};
 
 /// A table over the sweep, and maybe a figure of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

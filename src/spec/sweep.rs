@@ -8,11 +8,11 @@ mod read;
 
 use std::collections::BTreeSet;
 
-use super::fields::{Faults, list, number};
+use super::fields::{Faults, number};
 use super::values::{Constants, MOST, Seen};
 use super::vars;
 use super::yaml::{At, Node};
-use crate::diag::{Code, Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Severity, list};
 
 pub(super) use read::{assigned, is_points, names};
 

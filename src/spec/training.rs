@@ -1,6 +1,8 @@
 //! The fields of `train` and `learn-weights`: one loop, and so nearly one block.
 
-use super::fields::{Fields, Range, list, not_in_range, number, whole};
+use std::collections::BTreeSet;
+
+use super::fields::{Fields, Range, not_in_range, number, whole};
 use super::kinds::{Context, metrics, refs, required_ref};
 use super::vars::Vars;
 use super::yaml::{At, Node};
@@ -9,7 +11,7 @@ use crate::action::{
     self, AdamW, Checkpoint, DevHead, DevHeadFit, GradientAt, Learned, Length, Meta, MetaOptimizer, Metric,
     Precision, Schedule, Similarity, Weights,
 };
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, MEANT, list, nearest};
 
 /// Reads a `train` block.
 pub(super) fn train(mut fields: Fields, vars: &Vars, context: &Context) -> Block {
@@ -65,8 +67,9 @@ impl Objectives {
         let auxiliary = refs(fields, "auxiliary", context);
         let sound = fields.faults.len() == before;
         let objectives: Vec<&Ref> = end_task.iter().chain(&auxiliary).collect();
-        for (i, objective) in objectives.iter().enumerate() {
-            if objectives[..i].iter().any(|other| other.stage == objective.stage) {
+        let mut seen = BTreeSet::new();
+        for objective in &objectives {
+            if !seen.insert(&objective.stage) {
                 let fault = Diagnostic::error(
                     Code::RepeatedObjective,
                     format!("objective `{}` is named twice", objective.stage),
@@ -77,7 +80,8 @@ impl Objectives {
         }
         let is_slip = |of: &&Ref| {
             let stages = context.stages;
-            !stages.contains(of.stage.as_str()) && nearest(&of.stage, stages.iter().copied()).is_some()
+            !stages.contains(of.stage.as_str())
+                && nearest(&of.stage, stages.iter().take(MEANT).copied()).is_some()
         };
         let known = sound && !objectives.iter().any(is_slip);
         Self { end_task, auxiliary, sound, known }

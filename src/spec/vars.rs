@@ -5,12 +5,11 @@
 //! `$${` stands for a plain `${`.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Deref, DerefMut};
 
-use super::fields::list;
 use super::yaml::{Node, shortened};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, list};
 
 /// The most that variables, or the points of a sweep, may make of a pipeline, in bytes as [`size`] counts them: a short text can double itself
 /// with each variable that names another twice.
@@ -90,63 +89,72 @@ pub(super) fn size(node: &Node, most: usize) -> usize {
 /// under its name.
 pub(super) fn resolve(raw: &[(String, Node)], faults: &mut Vec<(String, Diagnostic)>) -> Vars {
     let mut vars = Vars::new();
-    extend(&mut vars, raw.iter().map(|(name, node)| (name.as_str(), node)).collect(), faults);
+    let raw: Vec<(&str, &Node)> = raw.iter().map(|(name, node)| (name.as_str(), node)).collect();
+    extend(&mut vars, &raw, faults);
     vars
 }
 
 /// [`resolve`] of more variables, which may use those that are there.
-pub(super) fn extend(vars: &mut Vars, raw: Vec<(&str, &Node)>, faults: &mut Vec<(String, Diagnostic)>) {
-    // Each round resolves the variables that need only resolved ones; at most as many rounds as variables.
-    let mut open = raw;
-    while !open.is_empty() {
-        let names: Vec<&str> = open.iter().map(|(name, _)| *name).collect();
-        let (ready, waiting): (Vec<_>, Vec<_>) = open
-            .iter()
-            .copied()
-            .partition(|(_, node)| !mentions(node).iter().any(|name| names.contains(&name.as_str())));
-        if ready.is_empty() {
-            faults.extend(circles(&waiting));
-            break;
+pub(super) fn extend(vars: &mut Vars, raw: &[(&str, &Node)], faults: &mut Vec<(String, Diagnostic)>) {
+    let places: BTreeMap<&str, usize> =
+        raw.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
+    let needs = |(_, node): &(&str, &Node)| {
+        mentions(node).iter().filter_map(|name| places.get(name.as_str()).copied()).collect()
+    };
+    let needs: Vec<Vec<usize>> = raw.iter().map(needs).collect();
+    let mut users = vec![vec![]; raw.len()];
+    for (user, needs) in needs.iter().enumerate() {
+        for need in needs {
+            users[*need].push(user);
         }
-        for (name, node) in ready {
-            match substitute(node, vars) {
-                Ok(value) => {
-                    vars.insert(name.to_owned(), value);
-                }
-                Err(fault) => faults.push((name.to_owned(), *fault)),
+    }
+    let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
+    let mut ready: VecDeque<usize> = (0..raw.len()).filter(|var| missing[*var] == 0).collect();
+    while let Some(var) = ready.pop_front() {
+        let (name, node) = raw[var];
+        match substitute(node, vars) {
+            Ok(value) => {
+                vars.insert(name.to_owned(), value);
+            }
+            Err(fault) => faults.push((name.to_owned(), *fault)),
+        }
+        for &user in &users[var] {
+            missing[user] -= 1;
+            if missing[user] == 0 {
+                ready.push_back(user);
             }
         }
-        open = waiting;
+    }
+    // A waiting variable has one to wait for.
+    let next = |var: usize| needs[var].iter().copied().find(|need| missing[*need] > 0).unwrap_or(var);
+    let waiting: Vec<usize> = (0..raw.len()).filter(|var| missing[*var] > 0).collect();
+    for circle in circles(&waiting, next) {
+        let names: Vec<&str> = circle.iter().map(|var| raw[*var].0).collect();
+        let fault = format!("these variables need each other: {}", names.join(" → "));
+        let fault = Diagnostic::error(Code::CircularVariables, fault)
+            .about(names[1])
+            .help("give one of them a value of its own");
+        faults.push((names[0].to_owned(), fault));
     }
 }
 
-/// The circles among variables that wait for each other, each told of once, at its first variable. One that only leads
-/// into a circle is sound once that is broken up.
-fn circles(waiting: &[(&str, &Node)]) -> Vec<(String, Diagnostic)> {
-    let next = |of: &str| {
-        let (_, node) = waiting.iter().find(|(name, _)| *name == of)?;
-        mentions(node).into_iter().find_map(|named| waiting.iter().find(|(name, _)| *name == named))
-    };
-    let mut faults: Vec<(String, Diagnostic)> = vec![];
-    let mut seen: Vec<&str> = vec![];
-    for (start, _) in waiting {
-        let mut path: Vec<&str> = vec![];
-        let mut name = *start;
-        while !seen.contains(&name) {
-            seen.push(name);
-            path.push(name);
-            let Some((named, _)) = next(name) else { break };
-            name = named;
+/// The circles among variables that each wait for the `next`, each once, from its first variable to that again. One that
+/// only leads into a circle is sound once that is broken up.
+fn circles(waiting: &[usize], next: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
+    let mut found = vec![];
+    let mut seen = BTreeSet::new();
+    for &start in waiting {
+        let mut path = vec![];
+        let mut var = start;
+        while seen.insert(var) {
+            path.push(var);
+            var = next(var);
         }
-        let Some(first) = path.iter().position(|known| *known == name) else { continue };
-        let circle = [&path[first..], &[name]].concat();
-        let fault = format!("these variables need each other: {}", circle.join(" → "));
-        let fault = Diagnostic::error(Code::CircularVariables, fault)
-            .about(circle[1])
-            .help("give one of them a value of its own");
-        faults.push((name.to_owned(), fault));
+        if let Some(first) = path.iter().position(|known| *known == var) {
+            found.push([&path[first..], &[var]].concat());
+        }
     }
-    faults
+    found
 }
 
 /// A scalar's text with its variables replaced; other nodes are returned as they are. Blocks and lists

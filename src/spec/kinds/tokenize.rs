@@ -5,8 +5,8 @@ use std::fs;
 
 use super::{Context, SPLITS, required_ref};
 use crate::action::{Deduplicate, Format, Part, Sample, Tokenize};
-use crate::diag::{Code, Diagnostic};
-use crate::spec::fields::{Faults, Fields, list, not_in_range, whole};
+use crate::diag::{Code, Diagnostic, list};
+use crate::spec::fields::{Faults, Fields, not_in_range, whole};
 use crate::spec::yaml::{At, Node};
 use crate::spec::{Block, Ref, SplitFile, SplitSource, splits};
 

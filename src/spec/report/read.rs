@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::fields::{Faults, Fields, block, list};
+use super::super::fields::{Faults, Fields, block};
 use super::super::sweep::Dimension;
 use super::super::values::Constants;
 use super::super::vars::{self, Vars};
@@ -10,7 +10,7 @@ use super::super::yaml::{At, Node};
 use super::super::{Ref, Source};
 use super::{Baseline, FigureFile, FigureKind, Report, Score, Shows, baseline, number, twice};
 use crate::action::Metric;
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, list};
 
 /// What the `report` block is read against.
 pub(in crate::spec) struct Context<'a> {

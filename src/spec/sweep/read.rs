@@ -1,10 +1,10 @@
 //! From the `sweep` block to its axes and exclusions, each fault at its place.
 
-use super::super::fields::{Faults, list};
+use super::super::fields::Faults;
 use super::super::values::{self, Constants, Seen};
 use super::super::yaml::{At, Node, items};
 use super::{Axis, Exclusion, Over};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, list};
 
 /// What the names of a sweep's points are called where only `points` is said.
 const POINT: &str = "point";

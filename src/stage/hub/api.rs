@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use tartan::action::{HubFiles, roles};
-use tartan::diag::{Code, nearest};
+use tartan::diag::{Code, list, nearest};
 use tartan::digest::Digest;
 use tartan::event::Failure;
 use tartan::hub::{self, Cache, Repo, SCHEME, Settings};
@@ -275,7 +275,7 @@ impl Hub {
                 let help = match near {
                     Some(near) => format!("did you mean `{near}`?"),
                     None if (1..=SHOWN).contains(&refs.len()) => {
-                        format!("its branches and tags are `{}`", refs.join("`, `"))
+                        format!("its branches and tags are {}", list(&refs))
                     }
                     None => format!("its branches and tags are listed at {page}/tree/main"),
                 };
