@@ -275,12 +275,17 @@ pub(super) fn encoder_files(action: &action::Encoder) -> &'static [&'static str]
 /// One stage is wanted, and `name` is none. Nothing where it may be one that could not be read, unless it is much like
 /// one that is there.
 pub(super) fn unknown(spec: &Spec, name: &str, known: &BTreeSet<&str>) -> Option<Diagnostic> {
+    unknown_among(spec, name, known, MEANT)
+}
+
+/// The same, where the stage that is meant is looked for among the first so many.
+fn unknown_among(spec: &Spec, name: &str, known: &BTreeSet<&str>, first: usize) -> Option<Diagnostic> {
     if let Some(stages) = spec.loops.get(name).filter(|stages| !stages.is_empty()) {
         return Some(names_many(name, stages));
     }
     let fault = Diagnostic::error(Code::UnknownStage, format!("unknown stage `{name}`"));
     let all = || format!("the stages are {}", list(&known.iter().collect::<Vec<_>>()));
-    let fault = fault.meant(name, known.iter().take(MEANT).copied(), all);
+    let fault = fault.meant(name, known.iter().take(first).copied(), all);
     (fault.near.is_some() || !spec.may_have(name)).then_some(fault)
 }
 
@@ -314,6 +319,9 @@ fn roots(point: &Point, targets: Option<&Vec<String>>) -> Vec<usize> {
     if free.is_empty() { all().collect() } else { free }
 }
 
+/// How many wrong names are taken for slips: a loop or a sweep that builds wrong names builds thousands.
+const SLIPS: usize = 200;
+
 /// What is wrong with names of stages that are not there; at every point the same.
 struct Unknown<'a, 'k> {
     spec: &'a Spec,
@@ -325,7 +333,8 @@ struct Unknown<'a, 'k> {
 impl<'a> Unknown<'a, '_> {
     fn fault(&mut self, name: &'a str) -> Option<Diagnostic> {
         let Self { spec, stages, known } = self;
-        known.entry(name).or_insert_with(|| unknown(spec, name, stages)).clone()
+        let first = if known.len() < SLIPS { MEANT } else { 0 };
+        known.entry(name).or_insert_with(|| unknown_among(spec, name, stages, first)).clone()
     }
 }
 
