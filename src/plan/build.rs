@@ -8,7 +8,7 @@ use super::checks::{check_empty_splits, check_test_splits};
 use super::folders::check_folders;
 use super::outline::{Outline, encoder_files, hub_files};
 use super::{Input, Node, NodeId, Plan};
-use crate::action::{Action, Export, Fetch, Head, HubFiles, Means, Pin, roles};
+use crate::action::{Action, Checkpoint, Export, Fetch, Head, HubFiles, Means, Pin, roles};
 use crate::diag::{Code, Diagnostic};
 use crate::digest::{Digest, Encoding};
 use crate::spec::{
@@ -122,28 +122,25 @@ impl<'a> Builder<'a> {
         let mut checkpoint = None;
         let mut means = Means::default();
         let mut deliver_to: Option<&Source> = None;
-        let action = match block {
+        match block {
             Block::Broken(_) => return None,
             Block::Encoder { from, action } => {
                 self.encoder(index, from, encoder_files(action), &mut inputs);
-                Action::Encoder(action.clone())
             }
-            Block::Tokenize { tokenizer, splits, sample_of, action } => {
+            Block::Tokenize { tokenizer, splits, sample_of, .. } => {
                 inputs.output(roles::TOKENIZER, tokenizer, roles::TOKENIZER);
                 inputs.output(roles::VOCABULARY, tokenizer, roles::VOCABULARY);
                 self.splits(index, splits, &mut inputs);
                 if let Some(of) = sample_of {
                     inputs.output("sample/sizes.json", of, roles::SIZES);
                 }
-                Action::Tokenize(action.clone())
             }
-            Block::Objective { data, action } => {
+            Block::Objective { data, .. } => {
                 inputs.output("data/sizes.json", data, roles::SIZES);
                 inputs.output("data/labels.json", data, roles::LABELS);
                 inputs.made("data/vocabulary.json", inputs.of_encoder(data), roles::VOCABULARY);
-                Action::Objective(action.clone())
             }
-            Block::Train { init, end_task, auxiliary, weights_from, checkpoint: every, action } => {
+            Block::Train { init, end_task, auxiliary, weights_from, checkpoint: every, .. } => {
                 checkpoint = *every;
                 inputs.model("init", init);
                 if let Some(end_task) = end_task {
@@ -159,11 +156,6 @@ impl<'a> Builder<'a> {
                 if let Some(from) = weights_from {
                     inputs.output(&format!("weights/{}", roles::WEIGHTS_LOG), from, roles::WEIGHTS_LOG);
                 }
-                if action.learns_weights() {
-                    Action::LearnWeights(action.clone())
-                } else {
-                    Action::Train(action.clone())
-                }
             }
             Block::Evaluate { model, data, action, .. } => {
                 inputs.model("model", model);
@@ -171,7 +163,6 @@ impl<'a> Builder<'a> {
                 inputs.output(&format!("data/{split}"), data, &split);
                 inputs.output("data/labels.json", data, roles::LABELS);
                 inputs.made("data/vocabulary.json", inputs.of_encoder(data), roles::VOCABULARY);
-                Action::Evaluate(action.clone())
             }
             Block::Export { model, to } => {
                 inputs.model("model", model);
@@ -179,28 +170,31 @@ impl<'a> Builder<'a> {
                 inputs.made(roles::TOKENIZER, encoder, roles::TOKENIZER);
                 inputs.made(roles::VOCABULARY, encoder, roles::VOCABULARY);
                 deliver_to = to.as_ref();
-                Action::Export(Export {})
             }
             Block::Command(command) => {
                 self.command(index, command, &mut inputs);
                 means = command.means.clone();
-                Action::Command(command.action.clone())
             }
-        };
+        }
         if !inputs.complete {
             return None;
         }
         let inputs = inputs.found;
-        let node = Node {
-            inputs,
-            objective_names,
-            checkpoint,
-            means,
-            ..bare(name.to_owned(), name.to_owned(), action)
+        // Points share blocks and nodes, and what a command is given may be large: it is copied for a new node alone.
+        let head = if let Some(known) = self.heads.get(&std::ptr::from_ref(block)) {
+            known.clone()
+        } else {
+            let head = headed(&action(block)?);
+            self.heads.entry(std::ptr::from_ref(block)).or_insert(head).clone()
         };
-        let head =
-            self.heads.entry(std::ptr::from_ref(block)).or_insert_with(|| headed(&node.action)).clone();
-        let id = self.place(index, node, head);
+        let recipe = self.recipe(head.1, &inputs);
+        let id = if let Some(id) = self.known(recipe, &means) {
+            id
+        } else {
+            let node = bare(name.to_owned(), name.to_owned(), action(block)?);
+            self.add_new(recipe, Node { inputs, objective_names, means, ..node }, head.0)
+        };
+        self.stands_at(index, id, checkpoint);
         if let Some(to) = deliver_to {
             self.deliver(id, to);
         }
@@ -218,24 +212,27 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Puts a node of a sweep point into the plan, unless one of the same recipe is there.
-    fn place(&mut self, index: usize, node: Node, (head, digest): (Arc<Head>, Digest)) -> NodeId {
-        let (recipe, checkpoint) = (self.recipe(digest, &node.inputs), node.checkpoint);
-        let id = if let Some(id) = self.by_recipe.get(&recipe) {
-            self.plan.weight_mut(*id).means.join(&node.means);
-            *id
-        } else {
-            let id = self.plan.add_headed(node, Some(head));
-            self.by_recipe.insert(recipe, id);
-            self.note_tokenizer(id);
-            id
-        };
+    /// The node of a recipe, if it is in the plan.
+    fn known(&mut self, recipe: Digest, means: &Means) -> Option<NodeId> {
+        let id = *self.by_recipe.get(&recipe)?;
+        self.plan.weight_mut(id).means.join(means);
+        Some(id)
+    }
+
+    fn add_new(&mut self, recipe: Digest, node: Node, head: Arc<Head>) -> NodeId {
+        let id = self.plan.add_headed(node, Some(head));
+        self.by_recipe.insert(recipe, id);
+        self.note_tokenizer(id);
+        id
+    }
+
+    /// Notes that a sweep point has a node.
+    fn stands_at(&mut self, index: usize, id: NodeId, checkpoint: Option<Checkpoint>) {
         let node = self.plan.weight_mut(id);
         node.checkpoint = node.checkpoint.or(checkpoint);
         if node.points.last() != Some(&index) {
             node.points.push(index);
         }
-        id
     }
 
     /// The files of an encoder.
@@ -320,8 +317,14 @@ impl<'a> Builder<'a> {
 
     fn place_fetch(&mut self, index: usize, stage: String, pin: Pin, unresolved: Option<String>) -> NodeId {
         let node = Node { unresolved, ..bare(format!("fetch {stage}"), stage, Action::Fetch(Fetch { pin })) };
-        let head = headed(&node.action);
-        self.place(index, node, head)
+        let (head, digest) = headed(&node.action);
+        let recipe = self.recipe(digest, &node.inputs);
+        let id = match self.known(recipe, &node.means) {
+            Some(id) => id,
+            None => self.add_new(recipe, node, head),
+        };
+        self.stands_at(index, id, None);
+        id
     }
 
     fn deliver(&mut self, id: NodeId, to: &'a Source) {
@@ -427,6 +430,21 @@ fn bare(name: String, stage: String, action: Action) -> Node {
         means: Means::default(),
         deliver_to: vec![],
     }
+}
+
+/// What a stage does; nothing where that could not be read.
+fn action(block: &Block) -> Option<Action> {
+    Some(match block {
+        Block::Broken(_) => return None,
+        Block::Encoder { action, .. } => Action::Encoder(action.clone()),
+        Block::Tokenize { action, .. } => Action::Tokenize(action.clone()),
+        Block::Objective { action, .. } => Action::Objective(action.clone()),
+        Block::Train { action, .. } if action.learns_weights() => Action::LearnWeights(action.clone()),
+        Block::Train { action, .. } => Action::Train(action.clone()),
+        Block::Evaluate { action, .. } => Action::Evaluate(action.clone()),
+        Block::Export { .. } => Action::Export(Export {}),
+        Block::Command(command) => Action::Command(command.action.clone()),
+    })
 }
 
 /// The head of an action, and its digest.

@@ -281,7 +281,7 @@ fn what_the_hub_refuses_is_told_where_it_stands_before_anything_runs() {
             ("/revision/v1", Act::Refuse(404, "RevisionNotFound")),
             &[],
             "no revision `v1`",
-            "its branches and tags are `main`, `v1.0`",
+            "its branches and tags are `main` and `v1.0`",
         ),
         ("", ("/revision/main", Act::Page), &[], "not what the hub answers", "HF_ENDPOINT"),
     ] {

@@ -67,7 +67,7 @@ fn faults_in_a_stage_that_learns_weights_are_found_before_anything_runs() {
         (
             "auxiliary: [tapt], steps",
             "auxiliary: [], steps",
-            "`meta` learned the weights of `end-task`, `tapt`",
+            "`meta` learned the weights of `end-task` and `tapt`",
         ),
         (", dev: dev.jsonl", "", "`task` has no split `dev`"),
         ("meta: {lr: 0.5,", "meta: {lr: 0.5, floor: 0.5,", "leave nothing to learn"),
